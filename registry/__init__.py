@@ -1,0 +1,1 @@
+"""Who and where: enterprises, devices, their secrets and their facts."""

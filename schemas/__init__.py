@@ -1,0 +1,1 @@
+"""The language all stations speak: shapes in motion, at rest and of configuration. No I/O, no clock."""

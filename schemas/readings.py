@@ -1,0 +1,130 @@
+"""A batch of readings: columns in memory, Arrow IPC on the log.
+
+Times are int64 microseconds since 1970, UTC.  New columns get defaults; types never change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.errors import CorruptState
+
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+U8 = npt.NDArray[np.uint8]
+
+
+class Quality(IntEnum):
+    GOOD = 0
+    OUT_OF_RANGE = 1
+    """Outside the instrument's range: kept and judged, but a device-fault rule tells."""
+    CLOCK = 2
+    """The sender's time was unusable: event_time is the arrival."""
+
+
+class Origin(IntEnum):
+    """What the sender claims; lateness is the engine's verdict."""
+
+    LIVE = 0
+    REPLAY = 1
+    """One of an array: a back-fill."""
+    REPLAY_END = 2
+    """The last of its sensor in that array."""
+
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("sensor_id", pa.int64(), nullable=False),
+        pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("arrival_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("quality", pa.uint8(), nullable=False),
+        pa.field("origin", pa.uint8(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingBatch:
+    """n readings in the order they were received; six columns of equal length."""
+
+    sensor_id: I64
+    event_time: I64
+    arrival_time: I64
+    value: F64
+    quality: U8
+    origin: U8
+
+    def __len__(self) -> int:
+        return len(self.sensor_id)
+
+    def columns(self) -> tuple[Any, ...]:
+        return (self.sensor_id, self.event_time, self.arrival_time, self.value, self.quality, self.origin)
+
+    def take(self, where: Any) -> ReadingBatch:
+        """The readings that `where` (a slice, an index array or a mask) selects."""
+        return ReadingBatch(*(column[where] for column in self.columns()))
+
+    @classmethod
+    def empty(cls) -> ReadingBatch:
+        return cls.of([], [], [], [], [], [])
+
+    @classmethod
+    def of(
+        cls,
+        sensor_id: Sequence[int] | I64,
+        event_time: Sequence[int] | I64,
+        arrival_time: Sequence[int] | I64,
+        value: Sequence[float] | F64,
+        quality: Sequence[int] | U8,
+        origin: Sequence[int] | U8,
+    ) -> ReadingBatch:
+        return cls(
+            np.ascontiguousarray(sensor_id, np.int64),
+            np.ascontiguousarray(event_time, np.int64),
+            np.ascontiguousarray(arrival_time, np.int64),
+            np.ascontiguousarray(value, np.float64),
+            np.ascontiguousarray(quality, np.uint8),
+            np.ascontiguousarray(origin, np.uint8),
+        )
+
+    @classmethod
+    def concat(cls, batches: Sequence[ReadingBatch]) -> ReadingBatch:
+        if len(batches) == 1:
+            return batches[0]
+        if not batches:
+            return cls.empty()
+        return cls(*(np.concatenate(parts) for parts in zip(*(b.columns() for b in batches), strict=True)))
+
+    def to_ipc(self) -> bytes:
+        """Arrow IPC stream bytes; 10–15 µs however small the batch."""
+        arrays = [
+            pa.array(column).view(field.type) if pa.types.is_timestamp(field.type) else pa.array(column)
+            for column, field in zip(self.columns(), _SCHEMA, strict=True)
+        ]
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, _SCHEMA) as writer:
+            writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+        return bytes(sink.getvalue())
+
+    @classmethod
+    def from_ipc(cls, body: bytes | memoryview) -> ReadingBatch:
+        """Raises CorruptState when the bytes are not a batch of ours."""
+        try:
+            table = pa.ipc.open_stream(body).read_all()
+            columns = [table.column(f.name).combine_chunks() for f in _SCHEMA]
+        except (pa.ArrowException, KeyError, OSError) as error:
+            raise CorruptState(f"a batch of readings cannot be read: {error}") from error
+        return cls(
+            *(
+                (c.view(pa.int64()) if pa.types.is_timestamp(c.type) else c).to_numpy(zero_copy_only=False)
+                for c in columns
+            )
+        )

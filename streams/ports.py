@@ -1,0 +1,100 @@
+"""What the log's readers and writers may expect of a log, a position and a checkpoint; two kinds stand behind each.
+
+Rules of the log: see `docs/ideas/architecture.md`. All calls may block; none is called from an event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from schemas.alarms import AlarmEvent, Answer
+from schemas.entries import Entry, Payload
+
+Alongside = Callable[[Any], None]
+"""Writes rows that must share the entry's commit; it is handed a psycopg cursor inside the transaction."""
+
+
+class LogWriter(Protocol):
+    def append(self, payloads: Sequence[Payload], alongside: Alongside | None = None) -> int:
+        """Commit the payloads in order, and `alongside` with them; returns the number of the last.
+
+        Thread-safe. Raises ServiceAway (nothing is committed, may be tried again) or Fenced (stop).
+        An unknown outcome is settled inside, by ending the old backend and reading back.
+        """
+        ...
+
+
+class LogReader(Protocol):
+    def read(self, after: int, limit: int = 64) -> Sequence[Entry]:
+        """At most `limit` committed entries whose number is above `after`, in order."""
+        ...
+
+    def wait(self, after: int, timeout_s: float) -> bool:
+        """Return True as soon as an entry above `after` is committed, False after `timeout_s`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What applying one entry gave."""
+
+    events: Sequence[AlarmEvent]
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One part of a consumer's memory: `body` is opaque here."""
+
+    name: str
+    index: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A consumer's memory as of `position`: on save the chunks that changed, on load all of them."""
+
+    position: int
+    chunks: Sequence[Chunk]
+
+
+class Judge(Protocol):
+    """The engine and its naive twin: a function of the log."""
+
+    def apply(self, entry: Entry) -> Verdict: ...
+
+    def snapshot(self, position: int) -> Snapshot:
+        """Copy what changed since the last snapshot; cheap enough for the hot path."""
+        ...
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+
+class Positions(Protocol):
+    """The fenced place of one consumer in one partition."""
+
+    def load(self) -> int:
+        """The committed position; 0 at the start."""
+        ...
+
+    def commit(
+        self, expected: int, new: int, events: Sequence[AlarmEvent] = (), answers: Sequence[Answer] = ()
+    ) -> None:
+        """Output and position in one transaction. Raises Fenced when the position is not `expected`."""
+        ...
+
+
+class Checkpoints(Protocol):
+    def save(self, snapshot: Snapshot) -> None:
+        """Add a generation; the two newest are kept whole. Raises Fenced or ServiceAway."""
+        ...
+
+    def load(self) -> Snapshot | None:
+        """The newest readable generation, loudly if not the newest; None when there was never one.
+
+        Raises CorruptState when generations exist and none can be read.
+        """
+        ...
