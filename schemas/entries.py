@@ -1,6 +1,7 @@
 """The log's entries: what they say, and the bytes they are.
 
-Everything that can change the engine's answer is an entry; nothing else is. Within a partition they stand in one order.
+Everything that can change the engine's answer is an entry; nothing else is. Within a partition they stand in one
+order.
 """
 
 from __future__ import annotations

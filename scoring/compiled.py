@@ -1,7 +1,7 @@
 """How every kernel of Tocsin is compiled: cached, without the GIL, without fastmath.
 
-No fastmath anywhere: another machine must give the same answer. Bounds checks are switched by NUMBA_BOUNDSCHECK=1 (fuzzing)
-and compilation by NUMBA_DISABLE_JIT=1, both read by Numba itself.
+No fastmath anywhere: another machine must give the same answer. Bounds checks are switched by NUMBA_BOUNDSCHECK=1
+(fuzzing) and compilation by NUMBA_DISABLE_JIT=1, both read by Numba itself.
 """
 
 from __future__ import annotations

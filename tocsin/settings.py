@@ -1,0 +1,70 @@
+"""What a run of Tocsin may be told: arguments first, then TOCSIN_* in the environment, then these defaults.
+
+The environment is read here and nowhere else. Settings are frozen; secrets never appear in their repr.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import ConfigError
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True, extra="ignore")
+
+    data: Path = Path("tocsin-data")
+    """Everything this process keeps: PostgreSQL's files, the token, the journal, the lock."""
+    dsn: str = ""
+    """A PostgreSQL of yours (15 or newer); empty: one is started in the data directory."""
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: int = Field(1883, ge=0, le=65535)
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=0, le=65535)
+    rules: Path | None = None
+    """A rule pack to activate at the start; None keeps the active one (at first the default pack)."""
+    routes: Path | None = None
+    """Who is told by which channel (TOML); None: the journal, and the webhook below if it is set."""
+    webhook_url: str = ""
+    webhook_secret: SecretStr = SecretStr("")
+    language: str = Field("en", pattern="^(en|zh)$")
+    """Of messages to recipients who have not said theirs."""
+    heartbeat_url: str = ""
+    """Called every `heartbeat_s` while all is well, so that an outside watcher hears when it is not."""
+    heartbeat_s: float = Field(30.0, gt=0)
+    log_retention_h: float = Field(24.0, gt=0)
+    reading_retention_days: float = Field(365.0, gt=0)
+    checkpoint_s: float = Field(30.0, gt=0)
+    failpoint: str = ""
+    """NAME[:COUNT]: the process kills itself there; for tests of kills."""
+    clock_file: Path | None = None
+    """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
+
+    @classmethod
+    def told(cls, **arguments: Any) -> Settings:
+        """Arguments of a command, those that were not given (None) left to the environment and the defaults."""
+        return cls(**{name: value for name, value in arguments.items() if value is not None})
+
+
+def connect_dsn(data: Path | None = None) -> str:
+    """The PostgreSQL of a running Tocsin: the one the user names, else the one in the data directory.
+
+    Raises ConfigError when neither is there.
+    """
+    settings = Settings.told(data=data)
+    if settings.dsn:
+        return settings.dsn
+    from tocsin.postgres import dsn_of_running  # noqa: PLC0415  psycopg and the binaries are not needed for --help
+
+    dsn = dsn_of_running(settings.data)
+    if dsn is None:
+        raise ConfigError(
+            f"no Tocsin runs in {settings.data}",
+            field="--data",
+            mend="Start one with `tocsin up`, or name its data directory with --data or TOCSIN_DATA.",
+        )
+    return dsn
