@@ -1,8 +1,8 @@
 """What the engine says of the world: alarm events.
 
 An alarm is one condition of one subject and family with a life; an event is one step of that life. `(key, step)` is
-unique for ever. `seq` numbers the engine's events within a partition, so readers go by position. `warning grade` (here) and
-`risk grade` (of a place) are two things that are never mixed.
+unique for ever. `seq` numbers the engine's events within a partition, so readers go by position. `warning grade`
+(here) and `risk grade` (of a place) are two things that are never mixed.
 """
 
 from __future__ import annotations
