@@ -1,0 +1,46 @@
+"""`tocsin bench`: the figures that are promised, measured on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from schemas.errors import ConfigError
+from tocsin.bench.report import Options, Row, print_table, write_json
+
+app = typer.Typer()
+WORDS = ("engine", "memory", "replay", "start", "ingest", "latency")
+
+
+@app.command()
+def bench(
+    words: Annotated[list[str] | None, typer.Argument(help=f"Of: {', '.join(WORDS)}; all if none is named.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the report there, too.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
+    scale: Annotated[float, typer.Option(min=0.001, max=1.0, help="Below 1: a smaller workload, a first look.")] = 1.0,
+    keep: Annotated[Path | None, typer.Option(help="Keep data there instead of in a temporary folder.")] = None,
+) -> None:
+    """Measure, and say whether what is needed holds.
+
+    For example: `tocsin bench engine memory --json report.json`
+    """
+    chosen = tuple(words or WORDS)
+    unknown = [word for word in chosen if word not in WORDS]
+    if unknown:
+        raise ConfigError(f"no bench {unknown[0]!r}", field="WORD", mend=f"Known are {', '.join(WORDS)}.")
+    console = Console()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
+        options = Options(seed=seed, scale=scale, keep=keep or Path(folder))
+        for word in chosen:
+            console.print(f"[bold]{word}[/] …")
+            found = import_module(f"tocsin.bench.{word}").run(options)
+            print_table(found, console)
+            rows.extend(found)
+    if json is not None:
+        write_json(json, rows, seed)
