@@ -1,1 +1,1 @@
-"""What `tocsin bench` measures: each word's module has `run(options) -> list[Row]`. Nothing here is ever a timed test."""
+"""What `tocsin bench` measures: each word's module has `run(options) -> list[Row]`. Never a timed test."""
