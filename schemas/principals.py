@@ -1,0 +1,37 @@
+"""Who a client of the door is, and what it may do there. Made by the registry at login, read by the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One login. It publishes under its own devices and reads what is addressed to them."""
+
+    id: str
+    """Names the login for ever; sessions and wills belong to it."""
+    devices: frozenset[str] = frozenset()
+    """Device keys, `enterprise/device`."""
+    enterprises: frozenset[str] = frozenset()
+    """An integrator: every device of these enterprises."""
+    alarms: frozenset[str] = frozenset()
+    """Enterprises whose alarms it may read."""
+    everything: bool = False
+    """Any device and any alarm: the anonymous client on loopback."""
+
+    def owns(self, enterprise: str, device: str) -> bool:
+        return self.everything or enterprise in self.enterprises or f"{enterprise}/{device}" in self.devices
+
+    def reads_alarms(self, enterprise: str) -> bool:
+        return self.everything or enterprise in self.alarms
+
+
+ANONYMOUS = Principal("anonymous", everything=True)
+
+
+class Credentials(Protocol):
+    def check(self, username: str, password: bytes) -> Principal | None:
+        """None when the name is unknown or the secret is wrong. Raises ServiceAway when that cannot be said now."""
+        ...
