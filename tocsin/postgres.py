@@ -80,10 +80,15 @@ def binaries() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
-def running_dsn(cluster: Path, database: str = DATABASE) -> str | None:
-    """How to reach the server that runs in `cluster`, or None when none does."""
-    found = _postmaster(cluster.resolve())
-    return _dsn(found[1], database) if found else None
+def cluster_in(data: Path) -> Path:
+    """Where the embedded server of a data directory keeps its files."""
+    return data / "postgres"
+
+
+def dsn_of_running(data: Path, database: str = DATABASE) -> str | None:
+    """How to reach the server that runs in the data directory `data`, or None when none does."""
+    found = _postmaster(cluster_in(data).resolve())
+    return _dsn(found[1], database) if found and found[2] == "ready" else None
 
 
 class EmbeddedPostgres:
