@@ -10,6 +10,7 @@ Sources: Fagin et al. (1979), ACM TODS 4(3); Aumasson and Bernstein (2012), "Sip
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from schemas.readings import I64, U8
 from scoring.compiled import inlined, kernel
 
 I32 = npt.NDArray[np.int32]
+U64 = npt.NDArray[np.uint64]
 
 SEGMENT_BITS = 10
 SEGMENT = 1 << SEGMENT_BITS
@@ -92,11 +94,19 @@ class ByteTable:
 
     def add(self, key: bytes) -> int:
         """The id of `key`, which is added where unknown."""
-        return int(self.add_many(*_one(key))[0])
+        return int(self.add_all([key])[0])
 
     def find(self, key: bytes) -> int:
         """The id of `key`, -1 where unknown."""
-        return int(self.lookup(*_one(key))[0])
+        return int(self.find_all([key])[0])
+
+    def add_all(self, keys: Sequence[bytes]) -> I32:
+        """`add_many` of keys that are objects."""
+        return self.add_many(*_laid_out(keys))
+
+    def find_all(self, keys: Sequence[bytes]) -> I32:
+        """`lookup` of keys that are objects."""
+        return self.lookup(*_laid_out(keys))
 
     def get(self, number: int) -> bytes:
         """The key of an id. Raises IndexError when there is no such id."""
@@ -105,6 +115,13 @@ class ByteTable:
         arena, start = self._arena.array, int(self._places.array[number]) * 8
         length = int(arena[start + 4 : start + HEAD].view("<u4")[0])
         return arena[start + HEAD : start + HEAD + length].tobytes()
+
+    def columns(self) -> tuple[U64, I64, I32, U64, U8]:
+        """Hash key, header, directory, slots and arena, for a kernel that calls `siphash` and `find_key` itself.
+
+        Good until the next addition.
+        """
+        return self._key, self._head, self._directory, self._slots.array, self._arena.array
 
     def _grow(self, why: int) -> None:
         if why == FULL_ARENA:
@@ -123,9 +140,11 @@ class ByteTable:
             raise OverflowError("the table of names is full")
 
 
-def _one(key: bytes) -> tuple[U8, I64, I64]:
-    buffer = np.frombuffer(bytearray(key), np.uint8) if key else np.zeros(0, np.uint8)
-    return buffer, np.zeros(1, np.int64), np.array([len(key)], np.int64)
+def _laid_out(keys: Sequence[bytes]) -> tuple[U8, I64, I64]:
+    lengths = np.fromiter(map(len, keys), np.int64, len(keys))
+    ends = np.cumsum(lengths)
+    # One byte more, since an array of none cannot be made of a buffer of none.
+    return np.frombuffer(bytearray(b"".join(keys) + b" "), np.uint8), ends - lengths, ends
 
 
 def _check(buffer: U8, starts: I64, ends: I64) -> None:
@@ -189,9 +208,7 @@ def _segment_of(tag: Any, directory: Any, depth: Any) -> Any:
 
 
 @inlined
-def find_key(
-    data: Any, start: Any, end: Any, tag: Any, depth: Any, directory: Any, slots: Any, arena: Any
-) -> Any:
+def find_key(data: Any, start: Any, end: Any, tag: Any, depth: Any, directory: Any, slots: Any, arena: Any) -> Any:
     """The id of a key by its tag (upper 32 bits of its hash), or -1 - (the empty slot where it belongs)."""
     base = _segment_of(tag, directory, depth) * SEGMENT
     length = end - start
