@@ -260,15 +260,14 @@ class NaiveEngine:
         clock_fault: bool,
         out_of_range: bool,
     ) -> float:
-        first = sensor.newest is None
-        rebased = not first and by_arrival != sensor.by_arrival
+        rebased = sensor.newest is not None and by_arrival != sensor.by_arrival
         dt = 0 if sensor.newest is None or rebased else max(0, t - sensor.newest)
         sensor.newest = t if sensor.newest is None or rebased else max(sensor.newest, t)
         sensor.by_arrival, sensor.arrival = by_arrival, arrival
         period = sensor.expected_period(device.declared_period)
-        gs_us = max(60_000_000, int(period * 2.5e6))
+        gs = max(60.0, 2.5 * period)
         sensor.age_us += dt
-        sensor.filter(x, dt, gs_us, restart=rebased)
+        sensor.filter(x, dt, gs, restart=rebased)
         sensor.count_faults(x, t, out_of_range, clock_fault, restart=rebased)
         z = sensor.z(x)
         moved: list[Transition] = []
@@ -284,8 +283,8 @@ class NaiveEngine:
             if transition.up:
                 transition.state.lifted = transition.state.rule.kind is Kind.ANOMALY and sensor.tier0_holds
         self._step_alarms(sensor, device, moved, Moment(t, arrival), z)
-        sensor.learn(x, dt, gs_us, frozen=sensor.tier0_holds)
-        if not (first or rebased or sensor.on_change):
+        sensor.learn(x, dt, gs, frozen=sensor.tier0_holds)
+        if dt and not sensor.on_change:
             sensor.learn_period(dt)
         return math.nan if z is None else z * z / (z * z + 36)
 

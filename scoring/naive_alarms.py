@@ -97,15 +97,16 @@ class Alarm:
         """A pack or facts changed the rules of an active alarm: what remains decides."""
         if not self.active:
             return None
-        holding = [s.grade for s in states if s.holds_alarm]
+        holding = [s for s in states if s.holds_alarm]
         before = self.grade
         if not holding:
             return self.over(State.WITHDRAWN, now, reason)
-        self.grade = max(self.latched_grade, *holding)
+        self.latched_grade = max(self.latched_grade, *(s.grade for s in holding if s.rule.latched), Grade.NONE)
+        self.grade = max(self.latched_grade, *(s.grade for s in holding))
         self.top = max(self.top, self.grade)
         if self.grade == before:
             return None
-        return self._step(State.REGRADED, self.grade, before, now, self.kind, self.evidence)
+        return replace(self._step(State.REGRADED, self.grade, before, now, self.kind, self.evidence), reason=reason)
 
     def refusal(self, seen_step: int) -> str:
         """Why a reset by a person who saw `seen_step` is refused; empty: it is not."""

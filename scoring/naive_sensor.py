@@ -182,7 +182,7 @@ class SensorState:
 
     def longest_gap_us(self, rule: Rule, period: float) -> int | None:
         """G(rule): of a longer gap only so much counts; None where a value holds until the next."""
-        return None if self.on_change else max(rule.max_gap_us, int(period * 2.5e6))
+        return None if self.on_change else max(rule.max_gap_us, int(2.5 * period * 1e6))
 
     def clock_is_wrong(self, t: int, arrival: int, live: bool) -> bool:
         """Rule 2 of a reading; call it once for every reading that is no duplicate."""
@@ -197,13 +197,13 @@ class SensorState:
         self.late_lag, self.late_arrival = lag, arrival
         return self.late_row >= 3
 
-    def filter(self, x: float, dt_us: int, gs_us: int, restart: bool) -> None:
-        """Move the filters that a rule of the sensor needs by one reading."""
+    def filter(self, x: float, dt_us: int, gs: float, restart: bool) -> None:
+        """Move the filters that a rule of the sensor needs by one reading; gs in s."""
         dt = dt_us / 1e6
-        d = min(dt_us, gs_us) / 1e6
+        d = min(dt, gs)
         signals = {r.rule.signal for r in self.rules.values()}
         if Signal.RATE in signals:
-            if self.samples == 0 or dt_us > gs_us or restart:
+            if self.samples == 0 or dt > gs or restart:
                 self.fast = self.slow = f32(x)
                 self.samples = 1
             else:
@@ -235,12 +235,12 @@ class SensorState:
             return None
         return (x - self.mean) / self.sigma()
 
-    def learn(self, x: float, dt_us: int, gs_us: int, frozen: bool) -> None:
+    def learn(self, x: float, dt_us: int, gs: float, frozen: bool) -> None:
         """Move mean and variance by one reading; `frozen` while a tier 0 rule holds its alarm."""
         if self.n == 0:
             self.mean, self.var = f32(x), f32(self.measure.prior * self.measure.prior)
         if not frozen:
-            d = min(dt_us, gs_us) / 1e6
+            d = min(dt_us / 1e6, gs)
             alpha = d / (3600.0 + d)
             e = x - self.mean
             if self.n < 30:
