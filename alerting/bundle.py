@@ -1,0 +1,52 @@
+"""What a bundle says when its time has come: each alarm as it then stands, and no all-clear to one who never heard.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alerting.life import Alarm
+from alerting.message import line_of
+from schemas.notifications import Line, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """An alarm in a bundle. heard: the recipient has had a warning of it; hearing: one is on its way."""
+
+    alarm: Alarm
+    parts: frozenset[Part]
+    heard: bool
+    hearing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """must_wait: an all-clear would overtake its warning; look again later and say nothing yet."""
+
+    lines: tuple[Line, ...]
+    unsaid: tuple[Gathered, ...]
+    must_wait: bool
+
+
+def said_of(gathered: Iterable[Gathered]) -> Said:
+    lines: list[Line] = []
+    unsaid: list[Gathered] = []
+    must_wait = False
+    for g in gathered:
+        if g.alarm.event.active:
+            # Back while its all-clear was waiting: they still believe in it, rightly.
+            if Part.WARNING in g.parts:
+                lines.append(line_of(g.alarm, Part.WARNING))
+            else:
+                unsaid.append(g)
+        elif Part.WARNING in g.parts or g.heard:
+            # Over before its warning left: one line tells both.
+            lines.append(line_of(g.alarm, Part.ALL_CLEAR))
+        elif g.hearing:
+            must_wait = True
+        else:
+            unsaid.append(g)
+    return Said(tuple(lines), tuple(unsaid), must_wait)

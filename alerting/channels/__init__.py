@@ -1,0 +1,1 @@
+"""How people are reached: one module for each channel, which declares its facts and is given what it needs."""

@@ -1,0 +1,334 @@
+"""The alarm desk: reads alarm events by position, keeps the alarms, plans who is told, and hands messages over.
+
+A turn is one transaction: the fenced position, the alarms, the plan and the first attempts of what goes at once; only
+then is anything sent. Whoever commits alarm events calls `wake`; without it the desk looks by itself once a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from alerting import store
+from alerting.bundle import said_of
+from alerting.database import Connection, Database
+from alerting.life import Alarm, Suppression
+from alerting.message import Texts, compose, line_of, worst
+from alerting.metrics import AlertingMetrics
+from alerting.outbox import Outbox
+from alerting.plan import Plan, Telling, message_id, plan
+from alerting.ports import Channel, Clock, Failpoint
+from alerting.routes import Recipient, Routes
+from alerting.store import Due, JournalLine, Sending
+from schemas.alarms import AlarmEvent, Grade
+from schemas.errors import Fenced, ServiceAway
+from schemas.notifications import Line, Notification, Part
+
+CONSUMER = "desk"
+_US = 1_000_000
+_EVENTS_A_TURN = 500
+_DUE_A_TURN = 50
+"""Few, so that bundles never hold up what goes at once."""
+_LOOK_S = 1.0
+_WAIT_FOR_WARNING_US = 2 * _US
+_log = structlog.get_logger("alerting.desk")
+
+SuppressionOf = Callable[[str, str], Suppression]
+"""enterprise, device → whether its alarms are announced."""
+
+
+def nothing_suppressed(enterprise: str, device: str) -> Suppression:
+    return Suppression.NONE
+
+
+class Desk:
+    """The consumer of one partition's alarm events. `run` blocks until `stop`; everything else may be called from any
+    thread.
+
+    Two desks of one partition exclude each other by an advisory lock, and by the fenced position if that failed.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        routes: Routes,
+        channels: Mapping[str, Channel],
+        texts: Mapping[str, Texts],
+        metrics: AlertingMetrics,
+        clock: Clock,
+        failpoint: Failpoint,
+        *,
+        partition: int = 0,
+        suppression_of: SuppressionOf = nothing_suppressed,
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`channels` by name, one for each channel that `routes` speaks of. on_turn: called after a turn that took
+        events.
+        """
+        self._routes = routes
+        self._channels = channels
+        self._texts = texts
+        self._metrics = metrics
+        self._clock = clock
+        self._partition = partition
+        self._suppression_of = suppression_of
+        self._on_turn = on_turn
+        self._database = Database(dsn, "tocsin desk", self._take_lock)
+        self._outbox = Outbox(dsn, channels, clock, metrics, failpoint, self._queued)
+        self._condition = threading.Condition()
+        self._woken = True
+        self._stopping = False
+        self._due_us: int | None = 0
+        self._position: int | None = None
+        self._trouble = "starting"
+        self._overdue_looked_us = 0
+
+    # Called from outside.
+
+    def wake(self) -> None:
+        """There are new alarm events. Cheap; call it after the commit."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify()
+
+    def stop(self) -> None:
+        """End `run`."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+
+    def trouble(self) -> str:
+        """Empty when all is well, else what is wrong, for a person."""
+        return self._trouble
+
+    def wait_for_ledger(self, timeout_s: float) -> bool:
+        """Wait until the answer to every message that was handed over is recorded; False when `timeout_s` has passed."""
+        return self._outbox.wait_until_empty(timeout_s)
+
+    def run(self, stop_timeout_s: float = 3.0) -> None:
+        """Serve until `stop`. Raises Fenced when another desk is at work; a PostgreSQL that is away is waited for."""
+        try:
+            while not self._stopping:
+                try:
+                    busy = self.serve_once()
+                    self._trouble = ""
+                except ServiceAway as error:
+                    if not self._trouble:
+                        _log.warning("the desk waits", service=error.service, what=error.what)
+                    self._trouble = f"{error.service} is away"
+                    self._position = None
+                    self._sleep(error.retry_after_s)
+                    continue
+                if not busy:
+                    self._wait()
+        except Fenced as error:
+            self._trouble = error.what
+            raise
+        finally:
+            self._outbox.stop(stop_timeout_s)
+            self._database.close()
+
+    def serve_once(self) -> bool:
+        """One turn over events and one over what is due; True when there may be more. Raises ServiceAway or Fenced."""
+        with self._condition:
+            self._woken = False
+        if self._position is None:
+            self._begin()
+        taken = self._take_events()
+        done = self._take_due()
+        return taken == _EVENTS_A_TURN or done == _DUE_A_TURN
+
+    # The turn over events.
+
+    def _begin(self) -> None:
+        """Find the committed place, and what an earlier run had sent without hearing the answer."""
+        with self._database.transaction() as connection:
+            position = store.make_position(connection, CONSUMER, self._partition)
+            left = store.settle_leftovers(connection, self._partition, self._outbox.in_the_air(), self._clock())
+        self._metrics.repeated.inc(left)
+        if left:
+            _log.warning("sends without an answer are made again", count=left)
+        self._position = position
+        self._due_us = 0
+
+    def _take_events(self) -> int:
+        assert self._position is not None
+        turn = _Turn(self._clock())
+        with self._database.transaction() as connection:
+            rows = store.events_after(connection, CONSUMER, self._partition, self._position, _EVENTS_A_TURN)
+            if not rows:
+                return 0
+            for _, event, stored in rows:
+                self._decide(turn, event, stored)
+            self._record(connection, turn)
+            last = rows[-1][0]
+            store.move_position(connection, CONSUMER, self._partition, self._position, last)
+        self._position = last
+        self._outbox.hand_over(turn.sendings)
+        for _, event, _ in rows:
+            self._metrics.events.labels(event.kind.value).inc()
+        self._metrics.planned.labels("at_once").inc(len(turn.sendings))
+        self._metrics.planned.labels("bundled").inc(len(turn.bundled))
+        for _, telling in turn.bundled:
+            self._queued(telling.due_us)
+        self._on_turn()
+        return len(rows)
+
+    def _decide(self, turn: _Turn, event: AlarmEvent, stored: Alarm | None) -> None:
+        before = turn.alarms.get(event.key, stored)
+        suppression = self._suppression_of(event.enterprise, event.device)
+        planned = plan(before, event, self._routes, turn.now_us, suppression)
+        if planned.alarm is before:
+            return
+        turn.alarms[event.key] = planned.alarm
+        turn.plans.append(planned)
+        for telling in planned.tellings:
+            line = line_of(planned.alarm, telling.part)
+            if telling.at_once:
+                turn.sendings.append(self._message(telling, line, turn.now_us))
+                turn.reasons.append(planned.reason)
+            else:
+                turn.bundled.append((line, telling))
+
+    def _record(self, connection: Connection, turn: _Turn) -> None:
+        store.put_alarms(connection, turn.alarms.values())
+        store.put_decisions(connection, turn.plans, turn.now_us)
+        deadlines = [turn.now_us + self._limit_us(s.recipient) for s in turn.sendings]
+        store.put_messages(connection, turn.sendings, self._partition, turn.reasons, deadlines)
+        for line, telling in turn.bundled:
+            store.put_in_bundle(
+                connection, message_id(line.key, line.step, telling.recipient.name), self._partition, line,
+                telling.recipient, turn.now_us, telling.due_us, telling.due_us + self._limit_us(telling.recipient),
+            )  # fmt: skip
+
+    def _message(self, telling: Telling, line: Line, now_us: int) -> Sending:
+        id_ = message_id(line.key, line.step, telling.recipient.name)
+        return self._sending(telling.recipient, id_, (line,), True, now_us, now_us)
+
+    # The turn over what is due.
+
+    def _take_due(self) -> int:
+        now_us = self._clock()
+        if now_us - self._overdue_looked_us >= _US:
+            self._overdue_looked_us = now_us
+            self._look_for_overdue(now_us)
+        if self._due_us is None or self._due_us > now_us:
+            return 0
+        sendings: list[Sending] = []
+        with self._database.transaction() as connection:
+            rows = store.due(connection, self._partition, now_us, _DUE_A_TURN)
+            for row in rows:
+                sending = self._again(connection, row, now_us) if row.body else self._bundle(connection, row, now_us)
+                if sending is not None:
+                    sendings.append(sending)
+            next_due_us = store.next_due(connection, self._partition)
+        self._outbox.hand_over(sendings)
+        with self._condition:
+            self._due_us = next_due_us
+        return len(rows)
+
+    def _again(self, connection: Connection, row: Due, now_us: int) -> Sending | None:
+        recipient = self._routes.named(row.recipient)
+        if recipient is None:
+            store.drop_bundle(connection, row, "the recipient is no longer in the routes")
+            return None
+        return Sending(recipient, store.send_again(connection, row, now_us), now_us)
+
+    def _bundle(self, connection: Connection, row: Due, now_us: int) -> Sending | None:
+        recipient = self._routes.named(row.recipient)
+        if recipient is None:
+            store.drop_bundle(connection, row, "the recipient is no longer in the routes")
+            return None
+        said = said_of(store.gathered(connection, row))
+        if said.must_wait:
+            store.postpone(connection, row, now_us + _WAIT_FOR_WARNING_US)
+            return None
+        store.drop_lines(connection, row, said.unsaid)
+        if not said.lines:
+            store.drop_bundle(connection, row, "nothing was left to say")
+            return None
+        sending = self._sending(recipient, row.id, said.lines, False, row.planned_us, now_us)
+        store.send_bundle(connection, sending)
+        return sending
+
+    def _look_for_overdue(self, now_us: int) -> None:
+        with self._database.transaction() as connection:
+            missed = store.mark_overdue(connection, self._partition, now_us)
+            store.put_journal(
+                connection,
+                [
+                    JournalLine(
+                        f"overdue.{m.id}", now_us, m.enterprise, Grade.NONE,
+                        f"A message to {m.recipient} about {m.enterprise} was not taken within its limit.",
+                        f"发给 {m.recipient}（{m.enterprise}）的消息未在时限内送出。",
+                    )
+                    for m in missed
+                ],
+            )  # fmt: skip
+            waiting = store.waiting(connection, self._partition)
+        for m in missed:
+            self._metrics.overdue.labels(m.channel).inc()
+            _log.error("notification overdue", notification=m.id, recipient=m.recipient, enterprise=m.enterprise)
+        for status in ("planned", "queued", "sending"):
+            self._metrics.waiting.labels(status).set(waiting.get(status, 0))
+
+    # Helpers.
+
+    def _sending(
+        self, recipient: Recipient, id_: str, lines: tuple[Line, ...], at_once: bool, planned_us: int, now_us: int
+    ) -> Sending:
+        text = compose(lines, self._texts[recipient.language], ZoneInfo(recipient.timezone))
+        over = all(line.part is Part.ALL_CLEAR for line in lines)
+        notification = Notification(
+            id_, recipient.name, recipient.channel, lines[0].enterprise, worst(lines),
+            Part.ALL_CLEAR if over else Part.WARNING, at_once, recipient.language, text, lines, planned_us, now_us,
+        )  # fmt: skip
+        return Sending(recipient, notification, now_us)
+
+    def _limit_us(self, recipient: Recipient) -> int:
+        return round(self._channels[recipient.channel].facts.limit_s * _US)
+
+    def _queued(self, due_us: int) -> None:
+        """Something will be due at `due_us`."""
+        with self._condition:
+            if self._due_us is None or due_us < self._due_us:
+                self._due_us = due_us
+                self._condition.notify()
+
+    def _wait(self) -> None:
+        with self._condition:
+            if not (self._woken or self._stopping):
+                self._condition.wait(self._until_due_s())
+
+    def _sleep(self, seconds: float) -> None:
+        with self._condition:
+            if not self._stopping:
+                self._condition.wait(seconds)
+
+    def _until_due_s(self) -> float:
+        if self._due_us is None:
+            return _LOOK_S
+        return min(max((self._due_us - self._clock()) / _US, 0.0), _LOOK_S)
+
+    def _take_lock(self, connection: Connection) -> None:
+        row = connection.execute(
+            "SELECT pg_try_advisory_lock(hashtext('tocsin.desk'), %s)", [self._partition]
+        ).fetchone()
+        if row != (True,):
+            raise ServiceAway("the desk", f"another one serves partition {self._partition}")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn over events decides."""
+
+    now_us: int
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    plans: list[Plan] = field(default_factory=list)
+    sendings: list[Sending] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    bundled: list[tuple[Line, Telling]] = field(default_factory=list)

@@ -1,0 +1,264 @@
+-- What the desk, the outbox and people ask of alerting's tables.
+
+-- name: make_position
+-- A consumer's first place.
+INSERT INTO positions (consumer, partition) VALUES (%(consumer)s, %(partition)s) ON CONFLICT DO NOTHING
+
+-- name: load_position
+-- How far a consumer has come.
+SELECT position FROM positions WHERE consumer = %(consumer)s AND partition = %(partition)s
+
+-- name: hold_position
+-- The same, held until the transaction ends, so that the fence is checked before anything is written.
+SELECT position FROM positions WHERE consumer = %(consumer)s AND partition = %(partition)s FOR UPDATE
+
+-- name: move_position
+-- Fenced: no row means that another one is at work.
+UPDATE positions SET position = %(new)s
+WHERE consumer = %(consumer)s AND partition = %(partition)s AND position = %(expected)s
+
+-- name: events_after
+-- Alarm events by position, each with its alarm as it stands.
+SELECT e.seq, e.body, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
+FROM alarm_events e LEFT JOIN alarms a ON a.key = e.key
+WHERE e.partition = %(partition)s AND e.seq > %(after)s
+ORDER BY e.seq LIMIT %(limit)s
+
+-- name: events_between
+-- Alarm events by position, for those who hand them on.
+SELECT e.seq, e.body FROM alarm_events e
+WHERE e.partition = %(partition)s AND e.seq > %(after)s AND e.seq <= %(until)s
+ORDER BY e.seq LIMIT %(limit)s
+
+-- name: put_alarm
+-- The engine's facts of an alarm, and who has been told; what people did is not touched.
+INSERT INTO alarms (key, partition, enterprise, device, kind, state, grade, peak, step, raised_step, raised_us,
+                    active, latched, suppression, told, body)
+VALUES (%(key)s, %(partition)s, %(enterprise)s, %(device)s, %(kind)s, %(state)s, %(grade)s, %(peak)s, %(step)s,
+        %(raised_step)s, %(raised_us)s, %(active)s, %(latched)s, %(suppression)s, %(told)s, %(body)s)
+ON CONFLICT (key) DO UPDATE SET
+    state = EXCLUDED.state, grade = EXCLUDED.grade, peak = EXCLUDED.peak, step = EXCLUDED.step,
+    raised_step = EXCLUDED.raised_step, raised_us = EXCLUDED.raised_us, active = EXCLUDED.active,
+    latched = EXCLUDED.latched, suppression = EXCLUDED.suppression, told = EXCLUDED.told, body = EXCLUDED.body
+
+-- name: put_decision
+-- Why an event told whom it told.
+INSERT INTO decisions (alarm, step, at_us, told, reason) VALUES (%(alarm)s, %(step)s, %(at_us)s, %(told)s, %(reason)s)
+ON CONFLICT DO NOTHING
+
+-- name: put_message
+-- A message that goes at once: recorded with its first attempt already started, so that one commit precedes the send.
+INSERT INTO notifications (id, partition, enterprise, recipient, channel, at_once, status, reason, planned_us,
+                           queued_us, due_us, deadline_us, attempts, body)
+VALUES (%(id)s, %(partition)s, %(enterprise)s, %(recipient)s, %(channel)s, true, 'sending', %(reason)s, %(now_us)s,
+        %(now_us)s, %(now_us)s, %(deadline_us)s, 1, %(body)s)
+
+-- name: start_attempt
+-- A send that is about to be made.
+INSERT INTO attempts (notification, number, started_us) VALUES (%(id)s, %(number)s, %(now_us)s)
+
+-- name: put_line
+-- That a message speaks of an alarm.
+INSERT INTO notification_alarms (notification, alarm, step, part) VALUES (%(id)s, %(alarm)s, %(step)s, %(part)s)
+ON CONFLICT DO NOTHING
+
+-- name: take_from_bundle
+-- What is said at once need not be said again in the bundle.
+DELETE FROM notification_alarms l USING notifications n
+WHERE n.id = l.notification AND n.enterprise = %(enterprise)s AND n.recipient = %(recipient)s
+  AND n.status = 'planned' AND l.alarm = %(alarm)s
+
+-- name: open_bundle
+-- The enterprise's bundle for a recipient, unless one gathers already.
+INSERT INTO notifications (id, partition, enterprise, recipient, channel, at_once, status, reason, planned_us,
+                           due_us, deadline_us)
+VALUES (%(id)s, %(partition)s, %(enterprise)s, %(recipient)s, %(channel)s, false, 'planned', 'bundled', %(now_us)s,
+        %(due_us)s, %(deadline_us)s)
+ON CONFLICT (enterprise, recipient) WHERE status = 'planned' DO NOTHING
+
+-- name: put_in_bundle
+-- An alarm into the bundle that gathers.
+INSERT INTO notification_alarms (notification, alarm, step, part)
+SELECT id, %(alarm)s, %(step)s, %(part)s FROM notifications
+WHERE enterprise = %(enterprise)s AND recipient = %(recipient)s AND status = 'planned'
+ON CONFLICT (notification, alarm, part) DO UPDATE SET step = EXCLUDED.step
+
+-- name: due
+-- What is to be done by now, oldest first.
+SELECT id, enterprise, recipient, at_once, planned_us, attempts, body
+FROM notifications
+WHERE partition = %(partition)s AND due_us <= %(now_us)s AND status IN ('planned', 'queued')
+ORDER BY due_us LIMIT %(limit)s FOR UPDATE
+
+-- name: next_due
+-- When there will be something to do.
+SELECT min(due_us) FROM notifications WHERE partition = %(partition)s AND status IN ('planned', 'queued')
+
+-- name: bundle_lines
+-- What a bundle gathered, each with its alarm as it stands, and how its recipient heard of the alarm before.
+SELECT l.alarm, l.part, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body,
+       (SELECT coalesce(bool_or(m.status = 'accepted' OR EXISTS (
+                   SELECT FROM attempts t WHERE t.notification = m.id AND t.outcome = 'unknown')), false)
+        FROM notification_alarms k JOIN notifications m ON m.id = k.notification
+        WHERE k.alarm = l.alarm AND k.part = 'warning' AND m.recipient = %(recipient)s AND m.id <> l.notification),
+       (SELECT coalesce(bool_or(m.status IN ('queued', 'sending')), false)
+        FROM notification_alarms k JOIN notifications m ON m.id = k.notification
+        WHERE k.alarm = l.alarm AND k.part = 'warning' AND m.recipient = %(recipient)s AND m.id <> l.notification)
+FROM notification_alarms l JOIN alarms a ON a.key = l.alarm
+WHERE l.notification = %(id)s
+ORDER BY l.alarm, l.part
+FOR UPDATE OF a
+
+-- name: postpone
+-- To be looked at again later.
+UPDATE notifications SET due_us = %(due_us)s WHERE id = %(id)s
+
+-- name: drop_bundle
+-- Nothing was left to say.
+UPDATE notifications SET status = 'dropped', reason = %(reason)s WHERE id = %(id)s
+
+-- name: send_bundle
+-- A bundle is composed and its first attempt starts.
+UPDATE notifications SET status = 'sending', queued_us = %(now_us)s, attempts = 1, body = %(body)s WHERE id = %(id)s
+
+-- name: drop_line
+-- An alarm that a bundle, in the end, does not speak of.
+DELETE FROM notification_alarms WHERE notification = %(id)s AND alarm = %(alarm)s AND part = %(part)s
+
+-- name: untell
+-- A recipient has its all-clear of an alarm.
+UPDATE alarms SET told = array_remove(told, %(recipient)s) WHERE key = %(alarm)s
+
+-- name: send_again
+-- The next attempt of a message that was not taken.
+UPDATE notifications SET status = 'sending', attempts = %(number)s WHERE id = %(id)s
+
+-- name: finish_attempt
+-- What came of a send.
+UPDATE attempts SET finished_us = %(finished_us)s, outcome = %(outcome)s, detail = %(detail)s
+WHERE notification = %(id)s AND number = %(number)s
+
+-- name: settle
+-- Where a message stands after a send.
+UPDATE notifications SET status = %(status)s, due_us = %(due_us)s WHERE id = %(id)s
+
+-- name: stamp
+-- A receipt; the first one of its kind counts.
+INSERT INTO receipts (notification, stamp, at_us, detail) VALUES (%(id)s, %(stamp)s, %(at_us)s, %(detail)s)
+ON CONFLICT DO NOTHING
+
+-- name: leftovers
+-- Sends of an earlier run whose answer never came.
+SELECT id, attempts FROM notifications WHERE partition = %(partition)s AND status = 'sending' FOR UPDATE
+
+-- name: mark_overdue
+-- Messages that missed their limit, each told once.
+UPDATE notifications SET overdue = true
+WHERE partition = %(partition)s AND status IN ('planned', 'queued', 'sending') AND NOT overdue
+  AND deadline_us <= %(now_us)s
+RETURNING id, enterprise, recipient, channel
+
+-- name: waiting
+-- What waits in the outbox, by status.
+SELECT status, count(*) FROM notifications
+WHERE partition = %(partition)s AND status IN ('planned', 'queued', 'sending') GROUP BY status
+
+-- name: put_journal
+-- A line of the journal; a repeat of the same message changes nothing.
+INSERT INTO journal (notification, at_us, enterprise, grade, en, zh)
+VALUES (%(id)s, %(at_us)s, %(enterprise)s, %(grade)s, %(en)s, %(zh)s) ON CONFLICT DO NOTHING
+
+-- name: one_alarm
+-- An alarm as it stands.
+SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms WHERE key = %(key)s
+
+-- name: one_alarm_held
+-- The same, held until the transaction ends.
+SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms WHERE key = %(key)s
+FOR UPDATE
+
+-- name: put_acknowledgement
+-- A person's act, once under its idempotency key.
+INSERT INTO acknowledgements (alarm, step, by, note, at_us, idempotency_key)
+VALUES (%(alarm)s, %(step)s, %(by)s, %(note)s, %(at_us)s, %(idempotency_key)s)
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
+
+-- name: known_acknowledgement
+-- What an idempotency key stands for.
+SELECT alarm, step, by FROM acknowledgements WHERE idempotency_key = %(idempotency_key)s
+
+-- name: acknowledge_alarm
+-- The newest acknowledged step; an older one changes nothing.
+UPDATE alarms SET acked_step = %(step)s, acked_by = %(by)s WHERE key = %(alarm)s AND acked_step < %(step)s
+
+-- name: stamp_acknowledged
+-- The receipts of every message that spoke of the alarm and was taken.
+INSERT INTO receipts (notification, stamp, at_us, detail)
+SELECT n.id, 'acknowledged', %(at_us)s, %(by)s FROM notifications n
+JOIN notification_alarms l ON l.notification = n.id
+WHERE l.alarm = %(alarm)s AND l.part = 'warning' AND l.step <= %(step)s AND n.status = 'accepted'
+ON CONFLICT DO NOTHING
+
+-- name: acknowledgements_after
+-- Enterprises in which people acknowledged something, for those who publish the state.
+SELECT k.number, a.enterprise FROM acknowledgements k JOIN alarms a ON a.key = k.alarm
+WHERE a.partition = %(partition)s AND k.number > %(after)s ORDER BY k.number
+
+-- name: open_alarms
+-- An enterprise's open alarms, worst first.
+SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms
+WHERE enterprise = %(enterprise)s AND open ORDER BY grade DESC, raised_us DESC, key DESC
+
+-- name: enterprises_with_open_alarms
+-- Whose state must stand on MQTT after a start.
+SELECT DISTINCT enterprise FROM alarms WHERE partition = %(partition)s AND open
+
+-- name: list_alarms
+-- A page of alarms: open before ended, worst first, newest first; after the cursor's place.
+SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms
+WHERE (%(open)s::boolean IS NULL OR open = %(open)s)
+  AND (%(grades)s::smallint[] IS NULL OR grade = ANY (%(grades)s))
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
+  AND (%(enterprises)s::text[] IS NULL OR enterprise = ANY (%(enterprises)s))
+  AND (%(at_open)s::boolean IS NULL
+       OR (open, grade, raised_us, key) < (%(at_open)s, %(at_grade)s, %(at_raised_us)s, %(at_key)s))
+ORDER BY open DESC, grade DESC, raised_us DESC, key DESC LIMIT %(limit)s
+
+-- name: events_of
+-- Every step of an alarm.
+SELECT body FROM alarm_events WHERE key = %(key)s ORDER BY step
+
+-- name: decisions_of
+-- Why each step told whom it told.
+SELECT step, at_us, told, reason FROM decisions WHERE alarm = %(key)s ORDER BY step
+
+-- name: acknowledgements_of
+-- What people did about an alarm.
+SELECT number, step, by, note, at_us FROM acknowledgements WHERE alarm = %(key)s ORDER BY number
+
+-- name: ledger_of
+-- The messages that spoke of an alarm, with their attempts and receipts.
+SELECT n.id, n.recipient, n.channel, n.at_once, n.status, n.reason, n.planned_us, n.queued_us, n.overdue, n.body,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('number', t.number, 'started_us', t.started_us,
+                   'finished_us', t.finished_us, 'outcome', t.outcome, 'detail', t.detail) ORDER BY t.number), '[]')
+        FROM attempts t WHERE t.notification = n.id),
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('stamp', r.stamp, 'at_us', r.at_us, 'detail', r.detail)
+                   ORDER BY r.at_us), '[]')
+        FROM receipts r WHERE r.notification = n.id)
+FROM notifications n
+WHERE n.id IN (SELECT notification FROM notification_alarms WHERE alarm = %(key)s)
+ORDER BY n.planned_us, n.id
+
+-- name: ask_reset
+-- A person asks the engine to reset an alarm, once under the idempotency key.
+INSERT INTO commands (key, action, alarm_key, seen_step, asked_by, reason)
+VALUES (%(key)s, 'reset', %(alarm)s, %(step)s, %(by)s, %(note)s) ON CONFLICT (key) DO NOTHING
+
+-- name: one_command
+-- What became of it; `accepted` is null until the engine has judged.
+SELECT alarm_key, seen_step, asked_by, accepted, answer FROM commands WHERE key = %(key)s
+
+-- name: commands_of
+-- What people asked of the engine about an alarm.
+SELECT key, action, seen_step, asked_by, accepted, coalesce(answer, ''), (extract(epoch FROM asked_at) * 1e6)::bigint
+FROM commands WHERE alarm_key = %(key)s ORDER BY asked_at
