@@ -1,0 +1,119 @@
+"""Circuits of a distribution panel: load with a daily pattern, overload, a joint that heats, leakage to earth.
+
+One lane a panel, one column a channel (L1, L2 ...); stepped by the second.  A conductor or joint is a thermal mass: it
+is heated by I²R and cooled towards its surroundings with one time constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sensors_sim.chance import F64, U64, normal
+
+_LOAD_WANDER_S = 300.0
+_VOLTAGE_WANDER_S = 1200.0
+_RAMP_S = 20.0
+_STANDBY = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSpec:
+    """A panel's electrical facts."""
+
+    rated_current_a: float = 32.0
+    busy_share: float = 0.55
+    """Of the rated current, at full activity; standby is 8 %."""
+    supply_v: float = 225.0
+    source_ohm: float = 0.12
+    leakage_ma: float = 30.0
+    rise_at_rated_k: float = 25.0
+    """Of a sound joint over its surroundings."""
+    thermal_s: float = 180.0
+
+
+class Panels:
+    """n panels of one kind; arrays are (n, channels). Times are seconds from the scenario's start."""
+
+    def __init__(self, spec: PanelSpec, channels: Sequence[str], seeds: U64) -> None:
+        shape = (len(seeds), len(channels))
+        self._spec, self._column = spec, {name: i for i, name in enumerate(channels)}
+        # each channel has a stream of its own, so adding a channel changes no other
+        self._seeds = np.stack([seeds + np.uint64(7919 * (i + 1)) for i in range(len(channels))], axis=1)
+        self._wander = self._draw(0, 20)
+        self._mains = self._draw(0, 21)
+        self._overload_at, self._overload_until = np.full(shape, np.inf), np.full(shape, np.inf)
+        self._overload = np.zeros(shape)
+        self._joint_at, self._joint_until = np.full(shape, np.inf), np.full(shape, np.inf)
+        self._joint_growth_s, self._joint_worst = np.ones(shape), np.ones(shape)
+        self._leak_at, self._leak_until = np.full(shape, np.inf), np.full(shape, np.inf)
+        self._leak = np.zeros(shape)
+        self._current = np.full(shape, _STANDBY * spec.rated_current_a)
+        self._voltage = np.full(shape, spec.supply_v)
+        self._rise = np.zeros(shape)
+        self._leakage = np.full(shape, spec.leakage_ma)
+        self._around_c = 25.0
+
+    def _draw(self, step: int, stream: int) -> F64:
+        return normal(self._seeds.reshape(-1), step, stream).reshape(self._seeds.shape)
+
+    def column(self, channel: str) -> int:
+        """Raises KeyError when the panel has no such channel; "" is the first."""
+        return self._column[channel] if channel else 0
+
+    def overload(self, lane: int, channel: str, at_s: float, lasts_s: float, share: float) -> None:
+        """Add `share` of the rated current to the load."""
+        where = lane, self.column(channel)
+        self._overload_at[where], self._overload_until[where] = at_s, at_s + lasts_s
+        self._overload[where] = share
+
+    def bad_joint(self, lane: int, channel: str, at_s: float, lasts_s: float, times: float, grows_s: float) -> None:
+        """Let a joint's resistance grow to `times` its sound value over `grows_s` seconds."""
+        where = lane, self.column(channel)
+        self._joint_at[where], self._joint_until[where] = at_s, at_s + lasts_s
+        self._joint_worst[where], self._joint_growth_s[where] = times, grows_s
+
+    def leakage(self, lane: int, channel: str, at_s: float, lasts_s: float, milliamps: float) -> None:
+        """Add a residual current."""
+        where = lane, self.column(channel)
+        self._leak_at[where], self._leak_until[where] = at_s, at_s + lasts_s
+        self._leak[where] = milliamps
+
+    def step(self, t_s: int, activity: F64, outdoor_k: float) -> None:
+        """Advance from t_s to t_s + 1. activity: (n,) 0..1; outdoor_k: the day's swing, in K."""
+        spec, now = self._spec, t_s + 1.0
+        self._around_c = 25.0 + outdoor_k
+        self._wander += -self._wander / _LOAD_WANDER_S + self._draw(t_s + 1, 20) * (2.0 / _LOAD_WANDER_S) ** 0.5
+        self._mains += -self._mains / _VOLTAGE_WANDER_S + self._draw(t_s + 1, 21) * (2.0 / _VOLTAGE_WANDER_S) ** 0.5
+        share = _STANDBY + (spec.busy_share - _STANDBY) * activity[:, np.newaxis]
+        share = np.clip(share * (1.0 + 0.08 * self._wander), 0.0, None)
+        share = share + self._overload * _ramp(now, self._overload_at, self._overload_until)
+        self._current = spec.rated_current_a * share
+        self._voltage = spec.supply_v + 1.5 * self._mains - spec.source_ohm * self._current
+        grown = np.clip((now - self._joint_at) / self._joint_growth_s, 0.0, 1.0)
+        grown = np.where(now <= self._joint_until, grown, 0.0)
+        resistance = 1.0 + (self._joint_worst - 1.0) * grown
+        steady = spec.rise_at_rated_k * share * share * resistance
+        # the first second finds a panel that has been warm for hours
+        self._rise = steady + (self._rise - steady) * np.exp(-1.0 / spec.thermal_s) if t_s else steady
+        self._leakage = spec.leakage_ma * (0.7 + 0.6 * share) + self._leak * _ramp(now, self._leak_at, self._leak_until)
+
+    def read(self, measure: str, channel: str) -> F64:
+        """What a perfect sensor shows now; (n,). Raises KeyError for a measure or channel a panel has not."""
+        values: F64 = {
+            "current": self._current,
+            "voltage": self._voltage,
+            "power": self._current * self._voltage,
+            "conductor_temperature": self._around_c + self._rise,
+            "residual_current": self._leakage,
+        }[measure][:, self.column(channel)]
+        return values
+
+
+def _ramp(now: float, start: F64, end: F64) -> F64:
+    """0 before `start`, rising to 1 within 20 s, 0 after `end`."""
+    rising: npt.NDArray[np.float64] = np.clip((now - start) / _RAMP_S, 0.0, 1.0)
+    return np.where(now <= end, rising, 0.0)

@@ -1,0 +1,91 @@
+"""`tocsin sim`: a simulated city publishes over real MQTT."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from schemas.errors import ServiceAway
+from sensors_sim.city import City
+from sensors_sim.publisher import Broker, Counts, Publisher, drive
+from sensors_sim.scenarios import load, names
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+_DRAIN_S = 10.0
+
+
+@app.command()
+def sim(
+    scenario: Annotated[str, typer.Argument(help=f"One of {', '.join(names())}, or a .toml file of yours.")],
+    broker: Annotated[str, typer.Option(help="The MQTT endpoint.")] = "mqtt://127.0.0.1:1883",
+    shops: Annotated[int, typer.Option(min=1, max=100_000, help="How many shops live through it.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same readings.")] = 1,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000.0, help="Times as fast as life.")] = 1.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="End after so many seconds of ours; default: the scenario's own length."),
+    ] = None,
+    clients: Annotated[
+        int,
+        typer.Option(min=0, help="So many connections that share the devices; 0: one a device, with its last will."),
+    ] = 0,
+    ts: Annotated[bool, typer.Option(help="Send the device's time with each message.")] = True,
+    username: Annotated[str, typer.Option(help="Log in as this user.")] = "",
+    password: Annotated[
+        str, typer.Option(envvar="TOCSIN_SIM_PASSWORD", help="Better given in the environment than here.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object at the end.")] = False,
+) -> None:
+    """Publish a simulated city's readings: quiet shops, and whatever the scenario lets happen.
+
+    For example: `tocsin sim kitchen_fire --broker mqtt://127.0.0.1:1883 --shops 20 --seconds 60`
+    """
+    plan, shop = load(scenario)
+    length_s = plan.seconds if seconds is None else seconds * speed
+    city = City(plan, shop, shops, seed)
+    publisher = Publisher(
+        Broker.parse(broker, username, password), city.devices, clients=clients, monotonic=time.monotonic
+    )
+    counts = publisher.counts
+    began = time.monotonic()
+    out = Console(stderr=True)
+    try:
+        with Live(console=out, refresh_per_second=4, transient=json) as live:
+
+            def seen() -> bool:
+                passed = time.monotonic() - began
+                live.update(_picture(scenario, passed * speed, length_s, counts))
+                if counts.connects == 0 and passed > _DRAIN_S:
+                    raise ServiceAway("mqtt", f"no connection to {broker}", mend="Is `tocsin up` running there?")
+                return passed * speed < length_s
+
+            drive(
+                publisher, city.until(int(length_s)), speed=speed, with_ts=ts, now=time.time,
+                monotonic=time.monotonic, seen=seen,
+            )  # fmt: skip
+            end = time.monotonic() + _DRAIN_S
+            while publisher.waiting and time.monotonic() < end:
+                publisher.poll(0.1)
+                live.update(_picture(scenario, length_s, length_s, counts))
+    except KeyboardInterrupt:
+        out.print("stopped")
+    finally:
+        publisher.close()
+    if json:
+        sys.stdout.write(msgspec.json.encode(counts).decode() + "\n")
+    if publisher.waiting:
+        raise ServiceAway("mqtt", f"{publisher.waiting} messages were never acknowledged by {broker}")
+
+
+def _picture(scenario: str, passed_s: float, length_s: float, counts: Counts) -> str:
+    return (
+        f"{scenario}: {passed_s:.0f} of {length_s:.0f} s, {counts.connected} clients, {counts.readings} readings in "
+        f"{counts.sent} messages, {counts.acknowledged} acknowledged, {counts.dropped} dropped"
+    )
