@@ -217,8 +217,8 @@ def _twice(field: str) -> Reject:
 
 
 def _shown(key: str) -> str:
-    """A key as an answer may repeat it: short, and without what cannot be encoded."""
-    return key[:LONGEST_FIELD].encode("utf-8", "backslashreplace").decode()
+    """A key as an answer may repeat it: short, and printable, so that it can be encoded, stored and read."""
+    return "".join(char if char.isprintable() else "�" for char in key[:LONGEST_FIELD])
 
 
 def _at_most(rejects: list[Reject]) -> tuple[Reject, ...]:

@@ -28,6 +28,7 @@ class Code(StrEnum):
     PHYSICAL = "physical"
     """Outside what anything real can be."""
     STATUS = "status"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
     TOPIC = "topic"
     TOO_MANY_SENSORS = "too_many_sensors"
     MORE = "more"

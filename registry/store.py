@@ -1,0 +1,160 @@
+"""The registry's tables. Whoever changes a device's facts tells the engine, by a control entry, in the same commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import psycopg
+
+from registry.devices import Device, check_facts
+from registry.logins import Grant, KnownLogins, Login, digest_of, new_secret
+from schemas.entries import DeviceFacts, encode
+from schemas.errors import ConfigError, ServiceAway
+from schemas.identity import NAME, id_of
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_ADD_DEVICE = "INSERT INTO devices (enterprise, device, id, facts) VALUES (%s, %s, %s, %s::text::jsonb)"
+_SET_FACTS = "UPDATE devices SET facts = %s::text::jsonb WHERE enterprise = %s AND device = %s"
+_LIST_DEVICES = """
+    SELECT facts::text, added_at FROM devices WHERE %(enterprise)s::text IS NULL OR enterprise = %(enterprise)s
+     ORDER BY enterprise, device
+"""
+_GET_FACTS = "SELECT facts::text FROM devices WHERE enterprise = %s AND device = %s FOR UPDATE"
+_TELL_ENGINE = "INSERT INTO control_outbox (body) VALUES (%s)"
+_ADD_LOGIN = "INSERT INTO logins (id, secret_sha256) VALUES (%s, %s)"
+_ADD_GRANT = "INSERT INTO grants (login, role, enterprise, device) VALUES (%s, %s, %s, %s)"
+_RENEW = "UPDATE logins SET secret_sha256 = %s WHERE id = %s"
+_VERSION = "SELECT version FROM logins_version"
+_LOAD_LOGINS = """
+    SELECT id, secret_sha256,
+           coalesce(array_agg(ARRAY[role, enterprise, device]) FILTER (WHERE role IS NOT NULL), '{}')
+      FROM logins LEFT JOIN grants ON login = id GROUP BY id
+"""
+
+_facts = msgspec.json.Decoder(DeviceFacts)
+
+
+@contextmanager
+def open_registry(dsn: str) -> Iterator[Connection]:
+    """A connection whose work is committed at the end. Raises ServiceAway when PostgreSQL does not answer."""
+    try:
+        with psycopg.connect(dsn, application_name="tocsin-registry", connect_timeout=5) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
+
+
+def add_device(connection: Connection, facts: DeviceFacts) -> str:
+    """Add a device and its login `enterprise/device`; returns the secret, which is kept nowhere.
+
+    Raises ConfigError when a fact cannot be true or the device is there already.
+    """
+    check_facts(facts)
+    key = f"{facts.enterprise}/{facts.device}"
+    with connection.transaction():
+        try:
+            row = (facts.enterprise, facts.device, id_of(key), _json(facts))
+            connection.execute(_ADD_DEVICE, row)
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name == "devices_id_key":
+                raise ConfigError(f"the number of {key} is another device's.", mend="Choose another name.") from error
+            mend = "Change it with `tocsin devices set`, or give it a new secret with `tocsin devices renew`."
+            raise ConfigError(f"{key} is there already.", mend=mend) from error
+        connection.execute(_TELL_ENGINE, (encode(facts),))
+        return add_login(connection, key, [Grant("devices", facts.enterprise, facts.device)])
+
+
+def facts_of(connection: Connection, enterprise: str, device: str) -> DeviceFacts:
+    """A device's facts, held until the transaction ends. Raises ConfigError when there is no such device."""
+    row = connection.execute(_GET_FACTS, (enterprise, device)).fetchone()
+    if row is None:
+        raise ConfigError(f"there is no device {enterprise}/{device}.", mend="See `tocsin devices list`.")
+    return _facts.decode(row[0])
+
+
+def set_facts(connection: Connection, facts: DeviceFacts) -> None:
+    """Replace a device's facts whole and tell the engine. Raises ConfigError as `add_device` and `facts_of` do."""
+    check_facts(facts)
+    with connection.transaction():
+        if facts_of(connection, facts.enterprise, facts.device) != facts:
+            connection.execute(_SET_FACTS, (_json(facts), facts.enterprise, facts.device))
+            connection.execute(_TELL_ENGINE, (encode(facts),))
+
+
+def list_devices(connection: Connection, enterprise: str | None = None) -> list[Device]:
+    """Every device, or those of one enterprise, by name."""
+    rows = connection.execute(_LIST_DEVICES, {"enterprise": enterprise}).fetchall()
+    return [Device(_facts.decode(facts), added_at) for facts, added_at in rows]
+
+
+def add_login(connection: Connection, name: str, grants: Sequence[Grant]) -> str:
+    """Add a login for an integrator, an enterprise or a device; returns the secret, which is kept nowhere.
+
+    Raises ConfigError when the name is taken or a grant names nothing that can be.
+    """
+    for grant in grants:
+        if not NAME.match(grant.enterprise) or (grant.device and not NAME.match(grant.device)):
+            raise ConfigError(f"{grant.enterprise}/{grant.device} is not a device or an enterprise.")
+    secret = new_secret()
+    with connection.transaction():
+        try:
+            connection.execute(_ADD_LOGIN, (name, digest_of(secret.encode())))
+        except psycopg.errors.UniqueViolation as error:
+            mend = "Choose another name, or give it a new secret with `tocsin devices renew`."
+            raise ConfigError(f"the login {name} is there already.", mend=mend) from error
+        with connection.cursor() as cursor:
+            cursor.executemany(_ADD_GRANT, [(name, *grant) for grant in grants])
+    return secret
+
+
+def renew_secret(connection: Connection, name: str) -> str:
+    """A new secret in place of the old one, which opens nothing from then on. Raises ConfigError for another name."""
+    secret = new_secret()
+    if connection.execute(_RENEW, (digest_of(secret.encode()), name)).rowcount == 0:
+        raise ConfigError(f"there is no login {name}.", mend="See `tocsin devices list`.")
+    return secret
+
+
+class LoginFollower:
+    """Keeps `logins` as the database says; `refresh` is meant for a thread that calls it about once a second."""
+
+    def __init__(self, dsn: str, logins: KnownLogins) -> None:
+        self._dsn = dsn
+        self._logins = logins
+        self._version = -1
+        self._connection: Connection | None = None
+
+    def refresh(self) -> bool:
+        """Read the logins again if they have changed; True if they had. Raises ServiceAway."""
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(
+                    self._dsn, autocommit=True, application_name="tocsin-logins", connect_timeout=5
+                )
+            row = self._connection.execute(_VERSION).fetchone()
+            assert row is not None
+            if row[0] == self._version:
+                return False
+            # The version is read first: a change in between is read now and once more at the next call.
+            rows = self._connection.execute(_LOAD_LOGINS).fetchall()
+        except psycopg.OperationalError as error:
+            self.close()
+            raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
+        self._logins.replace(
+            Login(name, bytes(digest), tuple(Grant(*grant) for grant in grants)) for name, digest, grants in rows
+        )
+        self._version = row[0]
+        return True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _json(facts: DeviceFacts) -> str:
+    return msgspec.json.encode(facts).decode()
