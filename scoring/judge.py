@@ -1,0 +1,507 @@
+"""Judge a batch: each reading's fate, filters, signals, the lives of its rules. `docs/reference/detection.md`, line by line.
+
+A quiet sensor, one without timers whose signals all lie within its plan's quiet bands, costs its one cache line and no
+look at a rule. Rules are looked at one by one only for the others.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from schemas.readings import Origin, Quality
+from schemas.rules import Signal
+from scoring.compiled import inlined, kernel
+from scoring.layout import (
+    ACTIVE,
+    AGE_ABLE,
+    AGE_MASK,
+    BACKFILL,
+    BACKFILL_ENDS,
+    BASE_AT,
+    CHUNK_BITS,
+    CLEARING,
+    CLOCK,
+    CONFLICTING,
+    COUNT_MAX,
+    DEVICE_SILENT,
+    DOWN,
+    DUPLICATE,
+    FAULTS_AT,
+    GAPS_AT,
+    HEARD,
+    IDLE,
+    JUDGED,
+    LATE,
+    MALFORMED,
+    N_ABLE,
+    N_BITS,
+    NONE,
+    PENDING,
+    RANGE_AT,
+    RATE_AT,
+    SAME_ABLE,
+    SAME_AT,
+    SMOKE_AT,
+    UNKNOWN,
+    UP,
+)
+from scoring.prefetch import prefetch
+from scoring.watches import open_watch, settle
+
+AHEAD = 12
+"""Readings between the request of a record and its use: about the time of one miss."""
+LATE_US = 300_000_000
+STEADY_US = 10_000_000
+GAP_LEAST_S = 60.0
+FAST_S, SLOW_S = 5.0, 30.0
+SMOKE_SLEW = 0.2
+SMOKE_FREEZE = 1.0
+SMOKE_WEEK_S = 604_800.0
+SMOKE_CLEAN = np.float32(0.1)
+Z_HOUR_S = 3_600.0
+Z_REACH = 3.0
+SCORE_HALF = 36.0
+FAULTS_MOST = 255
+LONGEST_S = 1e9
+
+VALUE, RATED, RATE = int(Signal.VALUE), int(Signal.RATED), int(Signal.RATE)
+ABOVE, BASELINE, RANGE = int(Signal.ABOVE_BASELINE), int(Signal.BASELINE), int(Signal.RANGE)
+STUCK, CLOCK_ROW, Z = int(Signal.STUCK), int(Signal.CLOCK), int(Signal.Z)
+OUT_OF_RANGE, CLOCK_QUALITY = int(Quality.OUT_OF_RANGE), int(Quality.CLOCK)
+LIVE, REPLAY_END = int(Origin.LIVE), int(Origin.REPLAY_END)
+
+MOST_STEPS = 8
+"""Transitions of one reading that are not of a rule, at most."""
+
+
+@inlined
+def tell(out, k, slot, reading, rule, what, event, arrival):  # type: ignore[no-untyped-def]
+    """Write transition k; returns k + 1. The rest of it is for the caller, who knows it."""
+    o = out[k]
+    o["slot"] = slot
+    o["reading"] = reading
+    o["rule"] = rule
+    o["what"] = what
+    o["open"] = 0
+    o["lifted"] = 0
+    o["event"] = event
+    o["arrival"] = arrival
+    o["since"] = event
+    o["held"] = 0
+    o["s"] = math.nan
+    o["z"] = math.nan
+    return k + 1
+
+
+@inlined
+def tier0_holds(m, number):  # type: ignore[no-untyped-def]
+    """Whether a tier 0 rule of the watched sensor is active or clearing."""
+    w = m.watches[number]
+    plan = m.plans[m.sensors[w["slot"]]["plan"]]
+    for j in range(plan["rules"]):
+        if m.timers[w["timers"] + j]["phase"] >= ACTIVE and m.rules[plan["rules_at"] + j]["tier0"]:
+            return True
+    return False
+
+
+@inlined
+def _least_since(m, slot, family, least):  # type: ignore[no-untyped-def]
+    """The smallest `since` of a sensor's phases of one family, or `least` if that is smaller."""
+    number = m.sensors[slot]["watch"]
+    if number != NONE:
+        w = m.watches[number]
+        plan = m.plans[m.sensors[slot]["plan"]]
+        for j in range(plan["rules"]):
+            timer = m.timers[w["timers"] + j]
+            if timer["phase"] != IDLE and m.rules[plan["rules_at"] + j]["family"] == family:
+                least = min(least, timer["since"])
+    return least
+
+
+@inlined
+def complete(m, number, out, begin, end):  # type: ignore[no-untyped-def]
+    """Fill in what the transitions [begin, end) of one sensor owe to each other: onset, lift, back-fill."""
+    w = m.watches[number]
+    slot = w["slot"]
+    plan = m.plans[m.sensors[slot]["plan"]]
+    lifted = tier0_holds(m, number)
+    for k in range(begin, end):
+        o = out[k]
+        rule = m.rules[plan["rules_at"] + o["rule"]]
+        o["open"] = w["open"]
+        if o["what"] != UP:
+            continue
+        o["lifted"] = lifted
+        since = m.timers[w["timers"] + o["rule"]]["since"]
+        if rule["of_device"]:
+            other = m.devices[m.cold[slot]["device"]]["head"]
+            while other != NONE:
+                since = _least_since(m, other, rule["family"], since)
+                other = m.cold[other]["next"]
+        else:
+            since = _least_since(m, slot, rule["family"], since)
+        o["since"] = since
+
+
+@inlined
+def _signal(signal, x, rated, rate, above, base, in_range, stuck, faults, z):  # type: ignore[no-untyped-def]
+    """s of one signal; NaN while it is not able to say."""
+    if signal == VALUE:
+        return x
+    if signal == RATED:
+        return rated
+    if signal == RATE:
+        return rate
+    if signal == ABOVE:
+        return above
+    if signal == BASELINE:
+        return base
+    if signal == RANGE:
+        return in_range
+    if signal == STUCK:
+        return stuck
+    if signal == CLOCK_ROW:
+        return faults
+    return abs(z)
+
+
+@inlined
+def _is_loud(plan, signal, s):  # type: ignore[no-untyped-def]
+    """Whether some rule may hold at s. NaN (not able to say) is never loud."""
+    return s >= plan["quiet_high"][signal] or s <= plan["quiet_low"][signal]
+
+
+@inlined
+def _live(m, number, reading, t, dt, gap, x, s, z, arrival, out, k, j):  # type: ignore[no-untyped-def]
+    """One rule's life at one reading: the page's table. Returns the next free transition."""
+    w = m.watches[number]
+    slot = w["slot"]
+    plan = m.plans[m.sensors[slot]["plan"]]
+    rule = m.rules[plan["rules_at"] + j]
+    timer = m.timers[w["timers"] + j]
+    holds = (s >= rule["high"] or s <= rule["low"]) and x >= rule["floor"]
+    phase = timer["phase"]
+    if phase == IDLE and not holds:
+        return k
+    d = dt if plan["on_change"] else min(dt, max(rule["max_gap"], gap))
+    safe = rule["clear_low"] <= s <= rule["clear_high"]
+    timer["s"] = s
+    held_before = timer["held_before"]
+    timer["held_before"] = holds
+    if phase == IDLE:
+        phase = PENDING
+        timer["since"] = t
+        timer["held"] = 0
+        timer["count"] = 1
+    elif phase == PENDING:
+        if holds:
+            if held_before or not rule["band"]:
+                timer["held"] += d
+            timer["count"] = min(timer["count"] + 1, COUNT_MAX)
+        elif safe or not rule["band"]:
+            phase = IDLE
+    elif not safe:
+        phase = ACTIVE
+    elif phase == ACTIVE:
+        phase = CLEARING
+        timer["held"] = 0
+        timer["count"] = 1
+    else:
+        timer["held"] += d
+        timer["count"] = min(timer["count"] + 1, COUNT_MAX)
+    what = 0
+    if phase == PENDING:
+        if holds and timer["held"] >= rule["delay"] and timer["count"] >= rule["readings"]:
+            phase = ACTIVE
+            what = UP
+    elif phase == CLEARING and timer["held"] >= rule["clear_delay"] and timer["count"] >= rule["clear_readings"]:
+        phase = IDLE
+        what = DOWN
+    timer["phase"] = phase
+    if what:
+        k = tell(out, k, slot, reading, j, what, t, arrival)
+        o = out[k - 1]
+        o["held"] = timer["held"]
+        o["s"] = s
+        o["z"] = z
+    return k
+
+
+@kernel
+def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin, now, out, scores):  # type: ignore[no-untyped-def]
+    """Judge readings `begin` … in order, while `out` has room; returns (next reading, transitions written).
+
+    m: Memory.  numbers … origins: the columns of a batch, (n,).  slots: (n,) int32, NONE where unknown.  now: µs.
+    out: TRANSITION records, overwritten from 0.  scores: (n,) float64 to fill, or of length 0.  `m` is changed.
+    """
+    n_readings = len(numbers)
+    head = m.head
+    wanted = len(scores) > 0
+    k = 0
+    for i in range(n_readings):
+        if i >= AHEAD:
+            break
+        if begin + i < n_readings and slots[begin + i] != NONE:
+            prefetch(m.sensors, slots[begin + i])
+    for i in range(begin, n_readings):
+        ahead = i + AHEAD
+        if ahead < n_readings and slots[ahead] != NONE:
+            prefetch(m.sensors, slots[ahead])
+        slot = np.int64(slots[i])
+        if wanted:
+            scores[i] = math.nan
+        if slot == NONE:
+            head[UNKNOWN] += 1
+            continue
+        value = values[i]
+        if not math.isfinite(value):
+            head[MALFORMED] += 1
+            continue
+        r = m.sensors[slot]
+        plan = m.plans[r["plan"]]
+        rules = plan["rules"]
+        if k + rules + MOST_STEPS > len(out):
+            return i, k
+        t = times[i]
+        arrival = arrivals[i]
+        origin = origins[i]
+        m.dirty[slot >> CHUNK_BITS] = 1
+
+        # Last heard, whatever becomes of the reading.
+        r["arrival"] = max(r["arrival"], arrival)
+        age = np.int64(r["age"])
+        if age & DEVICE_SILENT:
+            k = tell(out, k, slot, i, NONE, HEARD, arrival, arrival)
+        if arrival < now:  # before the tick up to which the device's due time was worked out
+            m.due[m.cold[slot]["device"]] = 0
+
+        # Its fate.
+        flags = np.int64(r["flags"])
+        n = flags & ((1 << N_BITS) - 1)
+        newest = r["newest"]
+        number = np.int64(r["watch"])
+        x = min(max(value, plan["x_low"]), plan["x_high"])
+        x32 = np.float32(x)
+        lag = arrival - t
+        ends = origin == REPLAY_END
+        by_arrival = (flags >> BASE_AT) & 1
+        wrong = False
+        judged = True
+        if n > 0 and t == newest:
+            head[DUPLICATE] += 1
+            if x32 != r["last"]:
+                head[CONFLICTING] += 1
+            judged = False
+        else:
+            if lag > LATE_US and origin == LIVE:
+                if number == NONE:
+                    number = open_watch(m, slot, rules)
+                w = m.watches[number]
+                steady = (
+                    w["row"] > 0
+                    and abs(lag - w["lag"]) <= STEADY_US
+                    and 2 * (arrival - w["lag_arrival"]) >= t - (w["lag_arrival"] - w["lag"])
+                )
+                w["row"] = min(w["row"] + 1, 3) if steady else 1
+                w["lag"] = lag
+                w["lag_arrival"] = arrival
+                wrong = w["row"] >= 3
+            elif number != NONE:
+                m.watches[number]["row"] = 0
+            if wrong:
+                t = arrival
+            elif n > 0 and t < newest:
+                head[LATE] += 1
+                judged = False
+        if not judged:
+            if number != NONE:
+                w = m.watches[number]
+                if ends and w["open"]:
+                    w["open"] = 0
+                    k = tell(out, k, slot, i, NONE, BACKFILL_ENDS, t, arrival)
+                settle(m, number)
+            continue
+
+        late = not wrong and lag > LATE_US
+        changed = n > 0 and np.int64(wrong) != by_arrival
+        dt = np.int64(0)
+        if n > 0 and not changed:
+            dt = max(t - newest, np.int64(0))
+        head[JUDGED] += 1
+        if late:
+            head[BACKFILL] += 1
+            if number == NONE:
+                number = open_watch(m, slot, rules)
+            m.watches[number]["open"] = 1
+            m.watches[number]["backfill_now"] = now
+        elif number != NONE and m.watches[number]["open"]:
+            m.watches[number]["open"] = 0
+            k = tell(out, k, slot, i, NONE, BACKFILL_ENDS, t, arrival)
+
+        # Faults that are counted.
+        faults = (flags >> FAULTS_AT) & FAULTS_MOST
+        if wrong or qualities[i] == CLOCK_QUALITY:
+            head[CLOCK] += 1
+            faults = min(faults + 1, FAULTS_MOST)
+        else:
+            faults = 0
+        outside = (((flags >> RANGE_AT) & 15) << 1) | np.int64(qualities[i] == OUT_OF_RANGE)
+        same = (flags >> SAME_AT) & 127
+        if n > 0 and not changed and x32 == r["last"]:
+            same = min(same + 1, SAME_ABLE)
+        else:
+            r["last"] = x32
+            r["same_since"] = t
+            same = 1
+
+        # Filters.
+        learned = np.float64(r["period"])
+        period = plan["declared_period"]
+        if period == 0.0:
+            period = min(learned, LONGEST_S) if learned > 0.0 else plan["usual_period"]
+        gap_s = max(GAP_LEAST_S, 2.5 * period)
+        dt_s = dt / 1e6
+        d_s = min(dt_s, gap_s)
+        signals = plan["signals"]
+        rate = math.nan
+        above = math.nan
+        base = math.nan
+        rate_samples = (flags >> RATE_AT) & 3
+        smoke_samples = (flags >> SMOKE_AT) & 3
+        if signals & (1 << RATE):
+            if rate_samples == 0 or dt_s > gap_s or changed:
+                fast = x32
+                slow = x32
+                rate_samples = 1
+            else:
+                fast = m.extra[slot, 0] if plan["is_smoke"] else r["a"]
+                slow = m.extra[slot, 1] if plan["is_smoke"] else r["b"]
+                fast = np.float32(np.float64(fast) + dt_s / (FAST_S + dt_s) * (x - np.float64(fast)))
+                slow = np.float32(np.float64(slow) + dt_s / (SLOW_S + dt_s) * (x - np.float64(slow)))
+                rate_samples = min(rate_samples + 1, 3)
+            if plan["is_smoke"]:
+                m.extra[slot, 0] = fast
+                m.extra[slot, 1] = slow
+            else:
+                r["a"] = fast
+                r["b"] = slow
+            if rate_samples >= 3:
+                rate = 60.0 * (np.float64(fast) - np.float64(slow)) / 25.0
+        if signals & ((1 << ABOVE) | (1 << BASELINE)):
+            dec32 = SMOKE_CLEAN
+            base32 = SMOKE_CLEAN
+            if smoke_samples > 0:
+                dec32 = r["a"] if plan["is_smoke"] else m.extra[slot, 0]
+                base32 = r["b"] if plan["is_smoke"] else m.extra[slot, 1]
+            reach = SMOKE_SLEW * d_s
+            dec = np.float64(dec32)
+            dec32 = np.float32(dec + max(-reach, min(reach, x - dec)))
+            base = np.float64(base32)
+            if np.float64(dec32) - base <= SMOKE_FREEZE:
+                base32 = np.float32(base + (x - base) * d_s / (SMOKE_WEEK_S + d_s))
+            if plan["is_smoke"]:
+                r["a"] = dec32
+                r["b"] = base32
+            else:
+                m.extra[slot, 0] = dec32
+                m.extra[slot, 1] = base32
+            smoke_samples = min(smoke_samples + 1, 2)
+            base = np.float64(base32)
+            above = np.float64(dec32) - base
+            if smoke_samples < 2:
+                base = math.nan
+                above = math.nan
+
+        # Robust z.
+        seen = min((age & AGE_MASK) + dt, AGE_ABLE)
+        z = math.nan
+        mean = 0.0
+        var = 0.0
+        sigma = 0.0
+        if not plan["is_flag"]:
+            if n == 0:
+                mean = np.float64(x32)
+                var = np.float64(np.float32(plan["prior"] * plan["prior"]))
+            else:
+                mean = np.float64(r["mean"])
+                var = np.float64(r["var"])
+            if n >= N_ABLE:
+                floor = max(max(plan["resolution"] / 2.0, plan["prior"] / 4.0), 1e-6 * (1.0 + abs(mean)))
+                sigma = max(math.sqrt(var), floor)
+                if seen >= AGE_ABLE:
+                    z = (x - mean) / sigma
+                    if wanted:
+                        scores[i] = z * z / (z * z + SCORE_HALF)
+
+        # Rules.
+        rated = x / plan["rated"] if plan["rated"] > 0.0 else math.nan
+        in_range = np.float64(
+            (outside & 1)
+            + ((outside >> 1) & 1)
+            + ((outside >> 2) & 1)
+            + ((outside >> 3) & 1)
+            + ((outside >> 4) & 1)
+        )
+        stuck = (t - r["same_since"]) / 1e6 if same >= SAME_ABLE else 0.0
+        frozen = False
+        if number == NONE and rules > 0:
+            loud = _is_loud(plan, VALUE, x) or _is_loud(plan, Z, abs(z))
+            loud = loud or _is_loud(plan, STUCK, stuck) or _is_loud(plan, RANGE, in_range)
+            loud = loud or _is_loud(plan, CLOCK_ROW, np.float64(faults)) or _is_loud(plan, RATED, rated)
+            loud = loud or (_is_loud(plan, RATE, rate) and x >= plan["rate_floor"])
+            loud = loud or _is_loud(plan, ABOVE, above) or _is_loud(plan, BASELINE, base)
+            if loud:
+                number = open_watch(m, slot, rules)
+        if number != NONE:
+            m.watches[number]["arrival"] = arrival
+            before = k
+            gap = np.int64(2.5 * period * 1e6)
+            for j in range(rules):
+                signal = m.rules[plan["rules_at"] + j]["signal"]
+                s = _signal(signal, x, rated, rate, above, base, in_range, stuck, np.float64(faults), z)
+                if not math.isnan(s):
+                    k = _live(m, number, i, t, dt, gap, x, s, z, arrival, out, k, j)
+            if k > before:
+                complete(m, number, out, before, k)
+            frozen = tier0_holds(m, number)
+
+        # Learning.
+        if not plan["is_flag"]:
+            if not frozen:
+                e = x - mean
+                alpha = d_s / (Z_HOUR_S + d_s)
+                if n < N_ABLE:
+                    alpha = max(alpha, 1.0 / (n + 1))
+                else:
+                    e = max(-Z_REACH * sigma, min(Z_REACH * sigma, e))
+                mean = mean + alpha * e
+                var = var + alpha * (e * e - var)
+            r["mean"] = np.float32(mean)
+            r["var"] = np.float32(var)
+        gaps = (flags >> GAPS_AT) & 3
+        if dt > 0 and not plan["on_change"]:
+            if learned > 0.0:
+                r["period"] = np.float32(learned + (min(dt_s, 4.0 * learned) - learned) / 8.0)
+            else:
+                r["period"] = np.float32(dt_s)
+            gaps = min(gaps + 1, 3)
+        r["newest"] = t if n == 0 or changed else max(newest, t)
+        r["age"] = np.uint32((age & DEVICE_SILENT) | seen)
+        r["flags"] = np.uint32(
+            min(n + 1, N_ABLE)
+            | (same << SAME_AT)
+            | (outside << RANGE_AT)
+            | (gaps << GAPS_AT)
+            | (rate_samples << RATE_AT)
+            | (smoke_samples << SMOKE_AT)
+            | (np.int64(wrong) << BASE_AT)
+            | (faults << FAULTS_AT)
+        )
+        if number != NONE:
+            if ends and m.watches[number]["open"]:
+                m.watches[number]["open"] = 0
+                k = tell(out, k, slot, i, NONE, BACKFILL_ENDS, t, arrival)
+            settle(m, number)
+    return n_readings, k

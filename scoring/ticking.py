@@ -1,0 +1,196 @@
+"""What a tick finds: held values that complete, back-fills that end, devices that fell silent.
+
+Each is one pass over a column of due times; only what is due is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from schemas.rules import Signal, Watch
+from scoring.compiled import inlined, kernel
+from scoring.judge import LONGEST_S, MOST_STEPS, complete, tell
+from scoring.layout import (
+    ACTIVE,
+    BACKFILL_ENDS,
+    CLEARING,
+    DEVICES,
+    DOWN,
+    FOREVER,
+    GAPS_AT,
+    HAS_FIRE_SENSOR,
+    IDLE,
+    IS_SILENT,
+    NEVER,
+    NONE,
+    PENDING,
+    UP,
+    WATCH_TOP,
+)
+from scoring.watches import BACKFILL_GRACE_US, settle
+
+DAY_RULES_FROM_S = 21_600.0
+GAPS_KNOWN = 3
+VALUE, RATED = int(Signal.VALUE), int(Signal.RATED)
+ANY, FIRE, DAILY = int(Watch.ANY), int(Watch.FIRE), int(Watch.DAILY)
+
+
+@kernel
+def due_watches(m, now):  # type: ignore[no-untyped-def]
+    """Numbers of the watches that a tick must look at, in no order; (k,) int64."""
+    top = m.head[WATCH_TOP]
+    found = 0
+    for number in range(top):
+        if m.watches[number]["due"] <= now:
+            found += 1
+    due = np.empty(found, np.int64)
+    found = 0
+    for number in range(top):
+        if m.watches[number]["due"] <= now:
+            due[found] = number
+            found += 1
+    return due
+
+
+@inlined
+def _wait(m, number, j, now, out, k):  # type: ignore[no-untyped-def]
+    """One rule of an on_change sensor whose last value is held until `now`."""
+    w = m.watches[number]
+    r = m.sensors[w["slot"]]
+    plan = m.plans[r["plan"]]
+    rule = m.rules[plan["rules_at"] + j]
+    timer = m.timers[w["timers"] + j]
+    held = timer["held"] + (now - w["arrival"])
+    what = 0
+    if timer["phase"] == PENDING and timer["held_before"]:
+        if held >= rule["delay"] and timer["count"] >= rule["readings"]:
+            timer["phase"] = ACTIVE
+            what = UP
+    elif timer["phase"] == CLEARING and held >= rule["clear_delay"] and timer["count"] >= rule["clear_readings"]:
+        timer["phase"] = IDLE
+        what = DOWN
+    if what:
+        s = timer["s"]
+        if rule["signal"] == VALUE:
+            s = np.float64(r["last"])
+        elif rule["signal"] == RATED:
+            s = np.float64(r["last"]) / plan["rated"]
+        k = tell(out, k, w["slot"], NONE, j, what, now, now)
+        out[k - 1]["held"] = held
+        out[k - 1]["s"] = s
+    return k
+
+
+@kernel
+def hold(m, due, begin, now, out):  # type: ignore[no-untyped-def]
+    """Advance held values of the watches due[begin:] in order, while `out` has room; (next, transitions written)."""
+    k = 0
+    for i in range(begin, len(due)):
+        number = due[i]
+        w = m.watches[number]
+        plan = m.plans[m.sensors[w["slot"]]["plan"]]
+        if k + plan["rules"] + MOST_STEPS > len(out):
+            return i, k
+        if not plan["on_change"]:
+            continue
+        before = k
+        for j in range(plan["rules"]):
+            k = _wait(m, number, j, now, out, k)
+        if k > before:
+            complete(m, number, out, before, k)
+    return len(due), k
+
+
+@kernel
+def end_backfills(m, due, begin, now, out):  # type: ignore[no-untyped-def]
+    """End the back-fills of due[begin:] that are over, and settle each watch; (next, transitions written)."""
+    k = 0
+    for i in range(begin, len(due)):
+        if k + MOST_STEPS > len(out):
+            return i, k
+        number = due[i]
+        w = m.watches[number]
+        if w["open"] and now - w["backfill_now"] >= BACKFILL_GRACE_US:
+            w["open"] = 0
+            k = tell(out, k, w["slot"], NONE, NONE, BACKFILL_ENDS, now, now)
+        settle(m, number)
+    return len(due), k
+
+
+@inlined
+def _expected(m, device):  # type: ignore[no-untyped-def]
+    """(largest arrival or NEVER, expected period in s or NaN) of a device's sensors."""
+    heard = NEVER
+    period = math.inf
+    slot = np.int64(m.devices[device]["head"])
+    while slot != NONE:
+        r = m.sensors[slot]
+        heard = max(heard, r["arrival"])
+        if (np.int64(r["flags"]) >> GAPS_AT) & 3 >= GAPS_KNOWN and not m.plans[r["plan"]]["on_change"]:
+            period = min(period, min(np.float64(r["period"]), LONGEST_S))
+        slot = np.int64(m.cold[slot]["next"])
+    declared = m.silence_plans[m.devices[device]["plan"]]["declared_period"]
+    if declared > 0.0:
+        period = declared
+    return heard, period if period < math.inf else math.nan
+
+
+@kernel
+def overdue(m, hole_starts, hole_ends, begin, now, out):  # type: ignore[no-untyped-def]
+    """Look at the devices from `begin` on whose time has come; (next device, OVERDUE records written).
+
+    hole_starts, hole_ends: (h,) int64, rising.  A device that is told may or may not be silent by a rule; one that is not
+    told is not. Its next due time is never later than the first tick at which a rule could begin to hold.
+    """
+    k = 0
+    devices = m.head[DEVICES]
+    for device in range(begin, devices):
+        if m.due[device] > now:
+            continue
+        if k == len(out):
+            return device, k
+        d = m.devices[device]
+        plan = m.silence_plans[d["plan"]]
+        if plan["rules"] == 0:
+            m.due[device] = FOREVER
+            continue
+        heard, period = _expected(m, device)
+        watch = ANY
+        if period >= DAY_RULES_FROM_S:
+            watch = DAILY
+        elif plan["supplied"] and d["bits"] & HAS_FIRE_SENSOR:
+            watch = FIRE
+        silent = np.int64(0)
+        if heard != NEVER:
+            silent = now - heard
+            h = len(hole_ends) - 1
+            while h >= 0 and hole_ends[h] > heard:
+                silent -= hole_ends[h] - max(hole_starts[h], heard)
+                h -= 1
+        known = heard != NEVER and not math.isnan(period)
+        told = d["bits"] & IS_SILENT != 0
+        # Anything heard from now on moves the earliest silence to now + the rule's least time.
+        due = FOREVER
+        for j in range(plan["rules"]):
+            rule = m.silence_rules[plan["rules_at"] + j]
+            least = np.int64(max(0.0, min(rule["high"], 1e11)) * 1e6)
+            due = min(due, now + least)
+            if not known:
+                continue
+            limit = max(rule["high"], rule["periods"] * period)
+            if silent / 1e6 >= limit:
+                told = told or rule["watch"] == watch
+            else:
+                due = min(due, max(now, heard + np.int64(min(limit, 1e11) * 1e6)))
+        if told:
+            o = out[k]
+            o["device"] = device
+            o["watch"] = watch
+            o["heard"] = heard
+            o["silent"] = silent
+            o["period"] = period
+            k += 1
+        m.due[device] = due
+    return devices, k

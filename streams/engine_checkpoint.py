@@ -1,0 +1,201 @@
+"""The engine's memory as chunks of bytes, and back.
+
+Sensors go by chunks of 4,096 slots, those that were written to since the last snapshot; so do devices and the arena of
+names. Watch records and timers go whole (few sensors have one), as do alarms, counters, the pack and what only Python
+holds. Plans, tables of ids and due times are worked out anew on restoring: they follow from the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from schemas.errors import CorruptState
+from scoring import slots
+from scoring.layout import (
+    CHUNK_BITS,
+    COUNTERS,
+    DEVICES,
+    JUDGED,
+    NONE,
+    SENSORS,
+    TIMER,
+    TIMER_CLASS,
+    VERSION,
+    WATCH,
+    WATCH_TOP,
+    Array,
+)
+from scoring.watches import settle_one, watch_for
+from streams.alarm_book import Alarm
+from streams.engine_silence import SilentDevice
+from streams.plans import Facts, Plans
+from streams.ports import Chunk, Snapshot
+
+if TYPE_CHECKING:
+    from streams.engine import Engine
+
+CHUNK = 1 << CHUNK_BITS
+_ARENA_CHUNK = 1 << 20
+
+
+class Trunk(msgspec.Struct, array_like=True):
+    """Everything of a snapshot that is not an array."""
+
+    version: int
+    now: int
+    seq: int
+    counters: list[int]
+    arena: int
+    mixed: bool
+    holes: list[tuple[int, int]]
+    clock_onset: int | None
+    pack_version: str
+    pack_toml: str
+    facts: list[Facts]
+    names: list[tuple[int, str]]
+    silent: dict[int, SilentDevice]
+    alarms: list[Alarm]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_trunk = msgspec.msgpack.Decoder(Trunk)
+
+
+def save(engine: Engine, position: int) -> Snapshot:
+    """Copy what changed since the last call into chunks."""
+    roster, m = engine.roster, engine.roster.memory
+    chunks: list[Chunk] = []
+    for index, span in _changed(m.dirty, roster.sensors):
+        chunks.append(Chunk("sensors", index, m.sensors[span].tobytes()))
+        if roster.mixed:
+            chunks.append(Chunk("extra", index, m.extra[span].tobytes()))
+    for index, span in _changed(roster.cold_dirty, roster.sensors):
+        chunks.append(Chunk("ids", index, roster.sensor_table.ids[span].tobytes()))
+        chunks.append(Chunk("cold", index, m.cold[span].tobytes()))
+    for index, span in _changed(roster.device_dirty, roster.devices):
+        chunks.append(Chunk("devices", index, m.devices[span].tobytes()))
+    for index in range(roster.arena_saved // _ARENA_CHUNK, -(-roster.arena_used // _ARENA_CHUNK)):
+        end = min(roster.arena_used, (index + 1) * _ARENA_CHUNK)
+        chunks.append(Chunk("arena", index, roster.arena[index * _ARENA_CHUNK : end].tobytes()))
+    roster.arena_saved = roster.arena_used
+    chunks += _save_watches(m.watches[: int(m.head[WATCH_TOP])], m.timers)
+    plans = roster.plans
+    trunk = Trunk(
+        VERSION,
+        engine.now,
+        engine.book.seq,
+        m.head[:COUNTERS].tolist(),
+        roster.arena_used,
+        roster.mixed,
+        engine.holes,
+        engine.clock_onset,
+        plans.version,
+        plans.toml,
+        [plans.facts_of(number) for number in range(plans.selections)],
+        roster.names,
+        engine.silence.silent,
+        list(engine.book.alarms()),
+    )
+    chunks.append(Chunk("trunk", 0, _encode(trunk)))
+    return Snapshot(position, chunks)
+
+
+def _changed(dirty: Array, count: int) -> Iterator[tuple[int, slice]]:
+    """The chunks that are marked, each with its slots below `count`; the marks are taken away."""
+    for index in np.flatnonzero(dirty).tolist():
+        dirty[index] = 0
+        yield index, slice(index << CHUNK_BITS, min(count, (index + 1) << CHUNK_BITS))
+
+
+def _save_watches(watches: Array, timers: Array) -> list[Chunk]:
+    used = watches[watches["slot"] != NONE]
+    sizes = used["size"].astype(np.int64) * TIMER_CLASS
+    starts = np.repeat(used["timers"].astype(np.int64) - (np.cumsum(sizes) - sizes), sizes)
+    blocks = timers[starts + np.arange(len(starts))]
+    return [Chunk("watches", 0, used.tobytes()), Chunk("timers", 0, blocks.tobytes())]
+
+
+def load(engine: Engine, snapshot: Snapshot) -> None:
+    """Fill a fresh engine. Raises CorruptState when the chunks are not a memory of this layout."""
+    bodies: dict[str, dict[int, bytes]] = {}
+    for chunk in snapshot.chunks:
+        bodies.setdefault(chunk.name, {})[chunk.index] = chunk.body
+    try:
+        trunk = _trunk.decode(bodies["trunk"][0])
+        if trunk.version != VERSION:
+            raise CorruptState(
+                f"the checkpoint has layout {trunk.version}, this program layout {VERSION}.",
+                mend="Start the version that wrote it, or remove the checkpoints to judge the log anew.",
+            )
+        _load(engine, trunk, bodies)
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, KeyError, IndexError) as error:
+        raise CorruptState(f"a checkpoint of the engine cannot be read: {error}") from error
+
+
+def _load(engine: Engine, trunk: Trunk, bodies: dict[str, dict[int, bytes]]) -> None:
+    roster, m = engine.roster, engine.roster.memory
+    if roster.devices:
+        raise ValueError("only a fresh engine can be restored")
+    sensors, devices = trunk.counters[SENSORS], trunk.counters[DEVICES]
+    _fill(m.sensors, sensors, bodies.get("sensors", {}), CHUNK)
+    _fill(m.cold, sensors, bodies.get("cold", {}), CHUNK)
+    _fill(m.devices, devices, bodies.get("devices", {}), CHUNK)
+    _fill(roster.arena, trunk.arena, bodies.get("arena", {}), _ARENA_CHUNK)
+    if trunk.mixed:
+        for index, body in bodies.get("extra", {}).items():
+            rows = np.frombuffer(body, np.float32).reshape(-1, 2)
+            m.extra[index << CHUNK_BITS : (index << CHUNK_BITS) + len(rows)] = rows
+    ids: Array = np.zeros(sensors, np.int64)
+    _fill(ids, sensors, bodies.get("ids", {}), CHUNK)
+    added = slots.add(roster.sensor_table, ids, 0)
+    added += slots.add(roster.device_table, np.ascontiguousarray(m.devices["id"][:devices]), 0)
+    if added < sensors + devices:
+        raise ValueError("it has more sensors than this engine has room for")
+    m.head[[SENSORS, DEVICES]] = sensors, devices
+    m.head[JUDGED:COUNTERS] = trunk.counters[JUDGED:]
+    roster.arena_used = roster.arena_saved = trunk.arena
+    roster.mixed = trunk.mixed
+    roster.load_names(trunk.names)
+    if trunk.pack_version != roster.plans.version:
+        roster.plans = Plans(engine.read_pack(trunk.pack_toml, trunk.pack_version) if trunk.pack_version else None)
+    roster.select_all(trunk.facts)
+    _load_watches(engine, bodies["watches"][0], bodies["timers"][0])
+    for dirty in (m.dirty, roster.cold_dirty, roster.device_dirty):
+        dirty[:] = 0
+    engine.now = engine.book.now = trunk.now
+    engine.book.seq = trunk.seq
+    engine.holes = trunk.holes
+    engine.clock_onset = trunk.clock_onset
+    engine.silence.silent = trunk.silent
+    engine.book.load(trunk.alarms)
+
+
+def _fill(array: Array, count: int, bodies: dict[int, bytes], chunk: int) -> None:
+    """array[:count] from its chunks. Raises ValueError when one is missing or of another length."""
+    for index in range(-(-count // chunk)):
+        span = slice(index * chunk, min(count, (index + 1) * chunk))
+        rows = np.frombuffer(bodies.get(index, b""), array.dtype)
+        if len(rows) < span.stop - span.start:
+            raise ValueError(f"chunk {index} has {len(rows)} rows, not {span.stop - span.start}")
+        array[span] = rows[: span.stop - span.start]
+
+
+def _load_watches(engine: Engine, watches: bytes, timers: bytes) -> None:
+    m = engine.roster.memory
+    rows, blocks = np.frombuffer(watches, WATCH), np.frombuffer(timers, TIMER)
+    m.sensors["watch"][: engine.roster.sensors] = NONE
+    at = 0
+    for row in rows:
+        slot = int(row["slot"])
+        rules = len(engine.roster.rules_of(slot))
+        number = watch_for(m, slot, rules)
+        for name in ("row", "open", "arrival", "lag", "lag_arrival", "backfill_now"):
+            m.watches[name][number] = row[name]
+        to = int(m.watches["timers"][number])
+        m.timers[to : to + rules] = blocks[at : at + rules]
+        at += int(row["size"]) * TIMER_CLASS
+        settle_one(m, number)

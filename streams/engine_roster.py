@@ -1,0 +1,359 @@
+"""Who is judged: sensors and devices as numbers, their names, and the plan of each. The engine's arrays live here.
+
+A sensor is a slot, a device a number, both in the order of their declaration. Names of devices lie in one arena of bytes,
+because a million Python strings would cost more than all the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from schemas.entries import DeviceFacts, Sensor
+from schemas.errors import TocsinError
+from schemas.identity import id_of
+from schemas.measures import BY_CODE, BY_NAME, Measure
+from schemas.rules import Rule, RulePack
+from scoring import slots
+from scoring.layout import (
+    ACTIVE,
+    CHUNK_BITS,
+    COLD,
+    DEVICE,
+    DEVICE_SILENT,
+    DEVICES,
+    FREE_BLOCKS,
+    HAS_FIRE_SENSOR,
+    HEAD_SIZE,
+    IS_SILENT,
+    NEVER,
+    NONE,
+    SENSOR,
+    SENSORS,
+    TIMER,
+    TIMER_CLASS,
+    WATCH,
+    WATCH_FREE,
+    Array,
+    Memory,
+)
+from scoring.memory import reserve
+from scoring.watches import settle_one, watch_for
+from streams.alarm_book import Standing, Subject
+from streams.plans import Facts, Plans
+
+CAPACITY = 1 << 25
+"""Sensors that an engine has address space for, where its owner does not say."""
+FIRE_MEASURES = frozenset({"smoke", "smoke_alarm", "temperature", "gas", "co"})
+_ARENA_MOST = (1 << 32) - 1
+_LONGEST_NAME = 129
+_TIMERS_A_SENSOR = 16
+"""Room for timers in the mean; a sensor of the default pack has 4 to 13 rules."""
+_NO_FACTS = Facts()
+
+
+class Roster:
+    """Sensors, devices, names, plans. One thread at a time.
+
+    capacity: the most sensors (address space, not memory).  pack: the rules, None for none yet.
+    """
+
+    def __init__(self, pack: RulePack | None, capacity: int) -> None:
+        self.capacity = capacity
+        self.plans = Plans(pack)
+        self.sensor_table = slots.new_table(capacity)
+        self.device_table = slots.new_table(capacity)
+        chunks = (capacity >> CHUNK_BITS) + 1
+        head = np.zeros(HEAD_SIZE, np.int64)
+        head[WATCH_FREE] = NONE
+        head[FREE_BLOCKS:] = NONE
+        self.memory = Memory(
+            sensors=reserve(SENSOR, capacity, huge=True),
+            extra=reserve(np.float32, 2 * capacity).reshape(capacity, 2),
+            cold=reserve(COLD, capacity, huge=True),
+            devices=reserve(DEVICE, capacity, huge=True),
+            due=reserve(np.int64, capacity),
+            watches=reserve(WATCH, capacity),
+            timers=reserve(TIMER, capacity * _TIMERS_A_SENSOR + TIMER_CLASS),
+            plans=self.plans.plans,
+            rules=self.plans.rules,
+            silence_plans=self.plans.silence_plans,
+            silence_rules=self.plans.silence_rules,
+            head=head,
+            dirty=np.zeros(chunks, np.uint8),
+        )
+        self.cold_dirty = np.zeros(chunks, np.uint8)
+        self.device_dirty = np.zeros(chunks, np.uint8)
+        self.arena: Array = reserve(np.uint8, min(_ARENA_MOST, capacity * _LONGEST_NAME))
+        self.arena_used = 0
+        self.arena_saved = 0
+        self.mixed = False
+        """Some sensor has or had both kinds of filter, so `extra` is in use."""
+        self.names: list[tuple[int, str]] = []
+        """(measure code, channel) by number."""
+        self._name_numbers: dict[tuple[int, str], int] = {}
+
+    @property
+    def sensors(self) -> int:
+        return int(self.memory.head[SENSORS])
+
+    @property
+    def devices(self) -> int:
+        return int(self.memory.head[DEVICES])
+
+    # --- declaring ---
+
+    def declare(self, sensors: Iterable[Sensor]) -> None:
+        """Take sensors that are not yet known; others, and those of measures we do not know, are left.
+
+        Raises TocsinError when the reserved room is used up.
+        """
+        wanted = [sensor for sensor in sensors if sensor.measure in BY_NAME]
+        numbers = np.array([sensor.id for sensor in wanted], np.int64)
+        known = slots.slots_of(self.sensor_table, numbers)
+        fresh: dict[int, Sensor] = {}
+        for sensor, slot in zip(wanted, known.tolist(), strict=True):
+            if slot == NONE:
+                fresh.setdefault(sensor.id, sensor)
+        if not fresh:
+            return
+        first = self.sensors
+        new = list(fresh.values())
+        device_of = self._devices_of(new)
+        if slots.add(self.sensor_table, np.fromiter(fresh, np.int64, len(fresh)), first) < len(fresh):
+            raise _no_room(self.capacity)
+        m = self.memory
+        span = slice(first, first + len(new))
+        measures = [BY_NAME[sensor.measure] for sensor in new]
+        selectors = m.devices["selector"][device_of].tolist()
+        m.sensors["arrival"][span] = NEVER
+        m.sensors["watch"][span] = NONE
+        m.sensors["plan"][span] = [
+            self.plans.sensor_plan(selector, measure.code)
+            for selector, measure in zip(selectors, measures, strict=True)
+        ]
+        m.cold["device"][span] = device_of
+        m.cold["name"][span] = [self._name(x.code, sensor.channel) for x, sensor in zip(measures, new, strict=True)]
+        heads = dict(zip(device_of, m.devices["head"][device_of].tolist(), strict=True))
+        following = []
+        for slot, device in enumerate(device_of, first):
+            following.append(heads[device])
+            heads[device] = slot
+        m.cold["next"][span] = following
+        touched = np.fromiter(heads, np.int64, len(heads))
+        m.devices["head"][touched] = list(heads.values())
+        m.due[touched] = 0
+        guards = [d for d, measure in zip(device_of, measures, strict=True) if measure.name in FIRE_MEASURES]
+        m.devices["bits"][guards] |= HAS_FIRE_SENSOR
+        silent = (m.devices["bits"][device_of] & IS_SILENT) != 0
+        m.sensors["age"][span][silent] |= np.uint32(DEVICE_SILENT)
+        m.head[SENSORS] = first + len(new)
+        for dirty in (m.dirty, self.cold_dirty):
+            dirty[first >> CHUNK_BITS : (first + len(new) - 1 >> CHUNK_BITS) + 1] = 1
+        self.device_dirty[touched >> CHUNK_BITS] = 1
+        self._renew()
+
+    def _devices_of(self, sensors: Sequence[Sensor]) -> list[int]:
+        pairs = dict.fromkeys((sensor.enterprise, sensor.device) for sensor in sensors)
+        numbers = dict(zip(pairs, self.device_numbers(list(pairs)), strict=True))
+        return [numbers[sensor.enterprise, sensor.device] for sensor in sensors]
+
+    def device_numbers(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+        """The numbers of devices (enterprise, device), each named once; those not met before are made."""
+        keys = [f"{enterprise}/{device}" for enterprise, device in pairs]
+        ids = np.array([id_of(key) for key in keys], np.int64)
+        numbers = slots.slots_of(self.device_table, ids)
+        new = np.flatnonzero(numbers == NONE)
+        if len(new):
+            first = self.devices
+            if slots.add(self.device_table, ids[new], first) < len(new):
+                raise _no_room(self.capacity)
+            for number, i in enumerate(new.tolist(), first):
+                self._make_device(number, int(ids[i]), pairs[i][0], keys[i])
+                numbers[i] = number
+            self.memory.head[DEVICES] = first + len(new)
+            self._renew()
+        return numbers.tolist()
+
+    def _make_device(self, number: int, key_id: int, enterprise: str, key: str) -> None:
+        name = key.encode()
+        at = self.arena_used
+        self.arena[at : at + len(name)] = np.frombuffer(name, np.uint8)
+        self.arena_used = at + len(name)
+        selector = self.plans.select(_NO_FACTS, enterprise, key)
+        self.memory.devices[number] = (
+            key_id, id_of(enterprise), at, NONE, selector, self.plans.silence_plan(selector),
+            len(name), len(enterprise.encode()), 0,
+        )  # fmt: skip
+        self.memory.due[number] = 0
+        self.device_dirty[number >> CHUNK_BITS] = 1
+
+    def _name(self, code: int, channel: str) -> int:
+        number = self._name_numbers.get((code, channel))
+        if number is None:
+            number = self._name_numbers[code, channel] = len(self.names)
+            self.names.append((code, channel))
+        return number
+
+    def load_names(self, names: Iterable[tuple[int, str]]) -> None:
+        """Take the names of a checkpoint; for an empty roster."""
+        for code, channel in names:
+            self._name(code, channel)
+
+    def _renew(self) -> None:
+        """Let the kernels see the plans' tables, which may have been replaced by larger ones."""
+        self.mixed = self.mixed or self.plans.mixed
+        self.memory = self.memory._replace(
+            plans=self.plans.plans,
+            rules=self.plans.rules,
+            silence_plans=self.plans.silence_plans,
+            silence_rules=self.plans.silence_rules,
+        )
+
+    # --- asking ---
+
+    def measure_of(self, slot: int) -> Measure:
+        return BY_CODE[self.names[int(self.memory.cold["name"][slot])][0]]
+
+    def device_of(self, slot: int) -> int:
+        return int(self.memory.cold["device"][slot])
+
+    def sensors_of(self, device: int) -> Iterator[int]:
+        """Slots of a device's sensors, the last declared first."""
+        slot = int(self.memory.devices["head"][device])
+        while slot != NONE:
+            yield slot
+            slot = int(self.memory.cold["next"][slot])
+
+    def describe(self, subject: int) -> Subject:
+        """Names of a sensor (its slot) or of a device (-1 - its number)."""
+        device = self.device_of(subject) if subject >= 0 else -1 - subject
+        row = self.memory.devices[device]
+        at = int(row["name_at"])
+        key = self.arena[at : at + int(row["name_size"])].tobytes().decode()
+        split = int(row["enterprise_size"])
+        enterprise, name = key[:split], key[split + 1 :]
+        if subject < 0:
+            return Subject(key, enterprise, name, "")
+        code, channel = self.names[int(self.memory.cold["name"][subject])]
+        measure = BY_CODE[code].name
+        return Subject(f"{key}/{measure}.{channel}" if channel else f"{key}/{measure}", enterprise, name, measure)
+
+    def rules_of(self, slot: int) -> tuple[Rule, ...]:
+        return self.plans.of_plan[int(self.memory.sensors["plan"][slot])]
+
+    def silence_rules_of(self, device: int) -> tuple[Rule, ...]:
+        return self.plans.of_silence_plan[int(self.memory.devices["plan"][device])]
+
+    def standing(self, slot: int, rule: str) -> Standing | None:
+        """What the pack says of a rule that is active or clearing on a sensor; None when it is not."""
+        number = int(self.memory.sensors["watch"][slot])
+        if number != NONE:
+            at = int(self.memory.watches["timers"][number])
+            for j, candidate in enumerate(self.rules_of(slot)):
+                if candidate.id == rule and self.memory.timers["phase"][at + j] >= ACTIVE:
+                    return Standing(candidate.grade, candidate.latched, candidate.kind)
+        return None
+
+    def mark_silent(self, device: int, silent: bool) -> None:
+        """Have the arrivals of a device's sensors told, or no longer."""
+        m = self.memory
+        bits, ages = m.devices["bits"], m.sensors["age"]
+        bits[device] = bits[device] | IS_SILENT if silent else bits[device] & ~np.uint16(IS_SILENT)
+        self.device_dirty[device >> CHUNK_BITS] = 1
+        for slot in self.sensors_of(device):
+            ages[slot] = ages[slot] | np.uint32(DEVICE_SILENT) if silent else ages[slot] & ~np.uint32(DEVICE_SILENT)
+            m.dirty[slot >> CHUNK_BITS] = 1
+
+    # --- planning ---
+
+    def set_facts(self, device: int, facts: DeviceFacts) -> None:
+        """Plan a device and its sensors anew."""
+        key = f"{facts.enterprise}/{facts.device}"
+        selector = self.plans.select(Facts.of(facts), facts.enterprise, key)
+        m = self.memory
+        m.devices["selector"][device] = selector
+        m.devices["plan"][device] = self.plans.silence_plan(selector)
+        m.due[device] = 0
+        self.device_dirty[device >> CHUNK_BITS] = 1
+        for slot in self.sensors_of(device):
+            old = self.rules_of(slot)
+            plan = self.plans.sensor_plan(selector, self.measure_of(slot).code)
+            self._renew()
+            self._replan(slot, old, plan)
+        self._renew()
+
+    def set_pack(self, pack: RulePack) -> None:
+        """Plan everything anew by another pack; timers go on under their rule's id."""
+        old = self.plans
+        m = self.memory
+        watched = np.flatnonzero(m.sensors["watch"][: self.sensors] != NONE).tolist()
+        before = [(slot, self.rules_of(slot)) for slot in watched]
+        self.plans = Plans(pack)
+        self.select_all([old.facts_of(number) for number in range(old.selections)])
+        plans = m.sensors["plan"]
+        for slot, rules in before:
+            self._replan(slot, rules, int(plans[slot]))
+
+    def select_all(self, facts: Sequence[Facts]) -> None:
+        """Give every device its selection and every sensor its plan; facts: by the numbers that devices hold now."""
+        m = self.memory
+        devices = m.devices[: self.devices]
+        mapped = np.array([self.plans.select(f, "", "") for f in facts], np.int32)
+        held = devices["selector"].copy()
+        if len(mapped):
+            devices["selector"] = mapped[held]
+        named = [np.flatnonzero(devices["enterprise"] == id_of(name)) for name in self.plans.enterprises]
+        keys = np.array([id_of(key) for key in self.plans.devices], np.int64)
+        named.append(slots.slots_of(self.device_table, keys))
+        for device in np.concatenate(named).tolist():
+            if device != NONE:
+                who = self.describe(-1 - device)
+                devices["selector"][device] = self.plans.select(facts[held[device]], who.enterprise, who.key)
+        count = self.plans.selections
+        silence = np.zeros(max(count, 1), np.int32)
+        for number in np.flatnonzero(np.bincount(devices["selector"], minlength=1)).tolist():
+            silence[number] = self.plans.silence_plan(number)
+        devices["plan"] = silence[devices["selector"]]
+        m.due[: self.devices] = 0
+        cold = m.cold[: self.sensors]
+        codes = np.array([code for code, _ in self.names], np.int64)
+        wide = 1 + max(BY_CODE)
+        if len(codes):
+            pairs = devices["selector"][cold["device"]].astype(np.int64) * wide + codes[cold["name"]]
+            plan = np.zeros(count * wide, np.int32)
+            for pair in np.flatnonzero(np.bincount(pairs, minlength=1)).tolist():
+                plan[pair] = self.plans.sensor_plan(pair // wide, pair % wide)
+            m.sensors["plan"][: self.sensors] = plan[pairs]
+        self._renew()
+
+    def _replan(self, slot: int, old: Sequence[Rule], plan: int) -> None:
+        """Give a sensor another plan; the timers of rules that are still the same go on."""
+        m = self.memory
+        m.sensors["plan"][slot] = plan
+        m.dirty[slot >> CHUNK_BITS] = 1
+        number = int(m.sensors["watch"][slot])
+        if number == NONE:
+            return
+        at = int(m.watches["timers"][number])
+        kept = m.watches[number].copy()
+        timers = m.timers[at : at + len(old)].copy()
+        new = self.plans.of_plan[plan]
+        number = watch_for(m, slot, len(new))
+        for name in ("row", "open", "arrival", "lag", "lag_arrival", "backfill_now"):
+            m.watches[name][number] = kept[name]
+        at = int(m.watches["timers"][number])
+        places = {rule.id: i for i, rule in enumerate(old)}
+        for j, rule in enumerate(new):
+            i = places.get(rule.id)
+            if i is not None and (old[i].signal, old[i].family) == (rule.signal, rule.family):
+                m.timers[at + j] = timers[i]
+        settle_one(m, number)
+
+
+def _no_room(capacity: int) -> TocsinError:
+    return TocsinError(
+        f"an engine has room for {capacity} sensors and devices, and they are used up.",
+        mend="Start it with a larger capacity.",
+    )
