@@ -106,7 +106,7 @@ class Desk:
         return self._trouble
 
     def wait_for_ledger(self, timeout_s: float) -> bool:
-        """Wait until the answer to every message that was handed over is recorded; False when `timeout_s` has passed."""
+        """Wait until the answer to every message handed over is recorded; False when `timeout_s` has passed."""
         return self._outbox.wait_until_empty(timeout_s)
 
     def run(self, stop_timeout_s: float = 3.0) -> None:

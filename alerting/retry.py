@@ -32,7 +32,7 @@ def settle(message: str, answer: Answer, attempt: int, age_s: float, give_up_s: 
 
 
 def backoff_s(message: str, attempt: int) -> float:
-    """Doubling from 0.5 s to a minute, shortened by up to a fifth that is the message's own, so that a crowd spreads."""
+    """Doubling from 0.5 s to a minute, less up to a fifth that is the message's own, so that a crowd spreads."""
     whole = min(FIRST_S * 2.0 ** min(attempt - 1, 16), LONGEST_S)
     share = blake2b(f"{message}|{attempt}".encode(), digest_size=1).digest()[0] / 255
     return whole * (1.0 - 0.2 * share)

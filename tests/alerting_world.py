@@ -65,9 +65,10 @@ class Story:
             told.append(AlarmEvent(**{**{f: getattr(e, f) for f in e.__struct_fields__}, "seq": self.seq}))
         with psycopg.connect(self.dsn) as connection:
             connection.cursor().executemany(
-                "INSERT INTO alarm_events (key, step, partition, seq, entry, state, subject, enterprise, device,
-                family," " kind, grade, active, latched, late, event_us, body)" " VALUES (%s, %s, 0, %s, %s, %s, %s,
-                %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", [
+                "INSERT INTO alarm_events (key, step, partition, seq, entry, state, subject, enterprise, device,"
+                " family, kind, grade, active, latched, late, event_us, body)"
+                " VALUES (%s, %s, 0, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                [
                     (
                         e.key, e.step, e.seq, e.entry, e.state.value, e.subject, e.enterprise, e.device, e.family,
                         e.kind.value, int(e.grade), e.active, e.latched, e.late, e.event_us, encode_event(e).decode(),
