@@ -146,7 +146,8 @@ class Alarm:
             last = life[-1]
             if last.active:
                 age_s = max(0, now_us - raised.moment.event_us) / 1e6
-                told.append(replace(raised, grade=last.grade, latched=last.latched, age_s=age_s))
+                latched = self.latched_grade > Grade.NONE  # an equal grade may have latched it without a step
+                told.append(replace(raised, grade=last.grade, latched=latched, age_s=age_s))
             else:
                 told.append(replace(raised, grade=last.grade, latched=last.latched, late=True))
                 told.append(replace(last, previous=last.grade, late=True))
