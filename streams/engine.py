@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -192,7 +193,7 @@ class Engine:
         m = self.roster.memory
         for slot in sorted(m.watches["slot"][(m.watches["open"] != 0) & (m.watches["slot"] != NONE)].tolist()):
             self._end_backfill(slot)
-        self.roster.set_pack(pack)
+        self.roster.set_pack(replace(pack, toml=activated.toml))
         subjects = sorted(self.book.subjects())
         devices = sorted({-1 - subject for subject in subjects if subject < 0} | set(self.silence.silent))
         self._replanned([subject for subject in subjects if subject >= 0], devices, "pack")
