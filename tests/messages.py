@@ -9,7 +9,7 @@ import numpy as np
 from ingest.ports import MessageBatch
 
 ARRIVAL_US = 1_790_000_000_000_000
-"""2026-09-21T13:33:20Z."""
+"""2026-09-21T14:13:20Z."""
 
 
 class Door:
