@@ -29,6 +29,7 @@ from scoring.layout import (
     CLOCK,
     CONFLICTING,
     DUPLICATE,
+    FOREVER,
     HEARD,
     JUDGED,
     LATE,
@@ -39,6 +40,7 @@ from scoring.layout import (
     TRANSITION,
     UNKNOWN,
     UP,
+    WATCH_TOP,
     WATCHED,
 )
 from scoring.ticking import due_watches, end_backfills, hold, overdue
@@ -131,6 +133,18 @@ class Engine:
     def restore(self, snapshot: Snapshot) -> None:
         """Take the memory of a whole snapshot; for a fresh engine. Raises CorruptState when it cannot be read."""
         engine_checkpoint.load(self, snapshot)
+
+    def next_due_us(self) -> int | None:
+        """The earliest `now` at which a tick can do anything if no reading comes before, or sooner; None: never."""
+        m = self.roster.memory
+        watches = m.watches["due"][: int(m.head[WATCH_TOP])]
+        devices = m.due[: self.roster.devices]
+        due = min(int(column.min()) if len(column) else FOREVER for column in (watches, devices))
+        return None if due >= FOREVER else due
+
+    def pass_time(self, now: int) -> None:
+        """As if ticks had come each second until `now`, all of them before `next_due_us()`: no hole is seen."""
+        self.now = self.book.now = max(self.now, now)
 
     def counters(self) -> dict[str, int]:
         """Readings by their fate since the log began, and how many sensors and devices there are."""
