@@ -19,7 +19,7 @@ CREATE TABLE log_entries (
     PRIMARY KEY (partition, number)
 ) PARTITION BY RANGE (number);
 
--- How far a consumer has come. `owner` rises with every take-over of a consumer that must be alone.
+-- How far a consumer has come. Who loads a position writes its own number into `owner`; the one before is fenced.
 CREATE TABLE positions (
     consumer  text    NOT NULL,
     partition integer NOT NULL DEFAULT 0,
@@ -96,9 +96,26 @@ CREATE TABLE control_outbox (
     id            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     body          bytea       NOT NULL,
     asked_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    logged_number bigint
+    logged_number bigint,
+    refused       text        -- why it can never be logged
 );
-CREATE INDEX control_outbox_unlogged ON control_outbox (id) WHERE logged_number IS NULL;
+CREATE INDEX control_outbox_unlogged ON control_outbox (id) WHERE logged_number IS NULL AND refused IS NULL;
+
+-- Every rule pack that was ever active, named by the hash of its text and kept for ever, since evidence names it.
+CREATE TABLE rule_packs (
+    version    text        PRIMARY KEY,
+    toml       text        NOT NULL,
+    first_seen timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- When which pack became active, by the log entry that says so; the last one is active.
+CREATE TABLE rule_pack_activations (
+    partition    integer     NOT NULL,
+    number       bigint      NOT NULL,
+    version      text        NOT NULL REFERENCES rule_packs (version),
+    activated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (partition, number)
+);
 
 -- Wakes the dispatcher; what it does it finds by reading.
 CREATE FUNCTION tocsin_wake_control() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from schemas.entries import Entry, EntryKind, decode
-from schemas.errors import ServiceAway
+from schemas.errors import CorruptState, ServiceAway
 from streams.log.session import connect
 from streams.log.tail import Tail
 
@@ -25,7 +25,10 @@ _LAST = "SELECT number FROM log_entries WHERE partition = %b AND number > %b ORD
 
 
 class PostgresLogReader:
-    """Port `LogReader`; one to a thread. Raises ServiceAway from any call while PostgreSQL is away."""
+    """Port `LogReader`; one to a thread.
+
+    Raises ServiceAway from any call while PostgreSQL is away, CorruptState when entries are gone that are asked for.
+    """
 
     def __init__(
         self, dsn: str, *, partition: int = 0, tail: Tail | None = None, poll_s: float = 0.02
@@ -44,6 +47,11 @@ class PostgresLogReader:
             if held is not None:
                 return held
         rows = self._query(_READ, (self._partition, after, limit))
+        if rows and rows[0][0] != after + 1:
+            raise CorruptState(
+                f"the log begins at entry {rows[0][0]}, and {after + 1} is needed.",
+                mend="Restore the database from a backup, checkpoints and log together.",
+            )
         return [Entry(number, decode(EntryKind(kind), body)) for number, kind, body in rows]
 
     def wait(self, after: int, timeout_s: float) -> bool:
