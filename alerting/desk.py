@@ -166,7 +166,7 @@ class Desk:
                 self._decide(turn, event, stored)
             self._record(connection, turn)
             last = rows[-1][0]
-            store.move_position(connection, CONSUMER, self._partition, self._position, last)
+            store.move_position(connection, CONSUMER, self._partition, last)
         self._position = last
         self._outbox.hand_over(turn.sendings)
         for _, event, _ in rows:

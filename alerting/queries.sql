@@ -13,9 +13,8 @@ SELECT position FROM positions WHERE consumer = %(consumer)s AND partition = %(p
 SELECT position FROM positions WHERE consumer = %(consumer)s AND partition = %(partition)s FOR UPDATE
 
 -- name: move_position
--- Fenced: no row means that another one is at work.
-UPDATE positions SET position = %(new)s
-WHERE consumer = %(consumer)s AND partition = %(partition)s AND position = %(expected)s
+-- For one who holds it.
+UPDATE positions SET position = %(new)s WHERE consumer = %(consumer)s AND partition = %(partition)s
 
 -- name: events_after
 -- Alarm events by position, each with its alarm as it stands.
@@ -24,10 +23,12 @@ FROM alarm_events e LEFT JOIN alarms a ON a.key = e.key
 WHERE e.partition = %(partition)s AND e.seq > %(after)s
 ORDER BY e.seq LIMIT %(limit)s
 
--- name: events_between
--- Alarm events by position, for those who hand them on.
-SELECT e.seq, e.body FROM alarm_events e
-WHERE e.partition = %(partition)s AND e.seq > %(after)s AND e.seq <= %(until)s
+-- name: events_to_hand_on
+-- Alarm events by position, for one who follows the desk.
+SELECT e.seq, e.enterprise, e.body FROM alarm_events e
+WHERE e.partition = %(partition)s
+  AND e.seq > (SELECT position FROM positions WHERE consumer = %(consumer)s AND partition = %(partition)s)
+  AND e.seq <= (SELECT position FROM positions WHERE consumer = %(leader)s AND partition = %(partition)s)
 ORDER BY e.seq LIMIT %(limit)s
 
 -- name: put_alarm

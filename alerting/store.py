@@ -103,11 +103,41 @@ def events_after(
     ]
 
 
-def move_position(connection: Connection, consumer: str, partition: int, expected: int, new: int) -> None:
-    """For one who holds the position; see `events_after`."""
-    connection.execute(
-        _Q["move_position"], {"consumer": consumer, "partition": partition, "expected": expected, "new": new}
+def events_to_hand_on(
+    connection: Connection, consumer: str, leader: str, partition: int, limit: int
+) -> list[tuple[int, str, bytes]]:
+    """(seq, enterprise, event as JSON) after `consumer`'s position and up to `leader`'s.
+
+    Holds the consumer's position until the transaction ends: a second one waits, then sees it moved.
+    """
+    held = connection.execute(_Q["hold_position"], {"consumer": consumer, "partition": partition})
+    rows = connection.execute(
+        _Q["events_to_hand_on"], {"consumer": consumer, "leader": leader, "partition": partition, "limit": limit}
     )
+    if held.fetchone() is None:
+        raise Fenced(f"the position of {consumer} in partition {partition} is gone.")
+    return [(seq, enterprise, encode_event(decode_event(body))) for seq, enterprise, body in rows.fetchall()]
+
+
+def move_position(connection: Connection, consumer: str, partition: int, new: int) -> None:
+    """For one who holds the position; see `events_after`."""
+    connection.execute(_Q["move_position"], {"consumer": consumer, "partition": partition, "new": new})
+
+
+def acknowledged_after(connection: Connection, partition: int, after: int) -> list[tuple[int, str]]:
+    """(number, enterprise) of acknowledgements, in order."""
+    return connection.execute(_Q["acknowledgements_after"], {"partition": partition, "after": after}).fetchall()
+
+
+def open_alarms(connection: Connection, enterprise: str) -> list[Alarm]:
+    """All of an enterprise, worst first."""
+    rows = connection.execute(_Q["open_alarms"], {"enterprise": enterprise}).fetchall()
+    return [alarm_of(row) for row in rows]
+
+
+def enterprises_with_open_alarms(connection: Connection, partition: int) -> list[str]:
+    rows = connection.execute(_Q["enterprises_with_open_alarms"], {"partition": partition}).fetchall()
+    return [enterprise for (enterprise,) in rows]
 
 
 # What a turn of the desk writes.
