@@ -1,4 +1,4 @@
-"""Judge a batch: each reading's fate, filters, signals, the lives of its rules. `docs/reference/detection.md`, line by line.
+"""Judge a batch: each reading's fate, filters, signals, lives of rules; `docs/reference/detection.md`, line by line.
 
 A quiet sensor, one without timers whose signals all lie within its plan's quiet bands, costs its one cache line and no
 look at a rule. Rules are looked at one by one only for the others.
@@ -7,6 +7,7 @@ look at a rule. Rules are looked at one by one only for the others.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -46,9 +47,16 @@ from scoring.layout import (
     SMOKE_AT,
     UNKNOWN,
     UP,
+    Memory,
 )
 from scoring.prefetch import prefetch
 from scoring.watches import open_watch, settle
+
+i64: Any = np.int64
+f64: Any = np.float64
+f32: Any = np.float32
+u32: Any = np.uint32
+"""Casts: what Numba takes for machine types, mypy for anything."""
 
 AHEAD = 12
 """Readings between the request of a record and its use: about the time of one miss."""
@@ -59,7 +67,7 @@ FAST_S, SLOW_S = 5.0, 30.0
 SMOKE_SLEW = 0.2
 SMOKE_FREEZE = 1.0
 SMOKE_WEEK_S = 604_800.0
-SMOKE_CLEAN = np.float32(0.1)
+SMOKE_CLEAN = f32(0.1)
 Z_HOUR_S = 3_600.0
 Z_REACH = 3.0
 SCORE_HALF = 36.0
@@ -77,7 +85,16 @@ MOST_STEPS = 8
 
 
 @inlined
-def tell(out, k, slot, reading, rule, what, event, arrival):  # type: ignore[no-untyped-def]
+def tell(
+    out: Any,
+    k: Any,
+    slot: Any,
+    reading: Any,
+    rule: Any,
+    what: Any,
+    event: Any,
+    arrival: Any,
+) -> Any:
     """Write transition k; returns k + 1. The rest of it is for the caller, who knows it."""
     o = out[k]
     o["slot"] = slot
@@ -96,7 +113,7 @@ def tell(out, k, slot, reading, rule, what, event, arrival):  # type: ignore[no-
 
 
 @inlined
-def tier0_holds(m, number):  # type: ignore[no-untyped-def]
+def tier0_holds(m: Memory, number: Any) -> bool:
     """Whether a tier 0 rule of the watched sensor is active or clearing."""
     w = m.watches[number]
     plan = m.plans[m.sensors[w["slot"]]["plan"]]
@@ -107,7 +124,7 @@ def tier0_holds(m, number):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _least_since(m, slot, family, least):  # type: ignore[no-untyped-def]
+def _least_since(m: Memory, slot: Any, family: Any, least: Any) -> Any:
     """The smallest `since` of a sensor's phases of one family, or `least` if that is smaller."""
     number = m.sensors[slot]["watch"]
     if number != NONE:
@@ -121,7 +138,7 @@ def _least_since(m, slot, family, least):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def complete(m, number, out, begin, end):  # type: ignore[no-untyped-def]
+def complete(m: Memory, number: Any, out: Any, begin: Any, end: Any) -> None:
     """Fill in what the transitions [begin, end) of one sensor owe to each other: onset, lift, back-fill."""
     w = m.watches[number]
     slot = w["slot"]
@@ -146,7 +163,9 @@ def complete(m, number, out, begin, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _signal(signal, x, rated, rate, above, base, in_range, stuck, faults, z):  # type: ignore[no-untyped-def]
+def _signal(
+    signal: Any, x: Any, rated: Any, rate: Any, above: Any, base: Any, in_range: Any, stuck: Any, faults: Any, z: Any
+) -> Any:
     """s of one signal; NaN while it is not able to say."""
     if signal == VALUE:
         return x
@@ -168,13 +187,27 @@ def _signal(signal, x, rated, rate, above, base, in_range, stuck, faults, z):  #
 
 
 @inlined
-def _is_loud(plan, signal, s):  # type: ignore[no-untyped-def]
+def _is_loud(plan: Any, signal: Any, s: Any) -> Any:
     """Whether some rule may hold at s. NaN (not able to say) is never loud."""
     return s >= plan["quiet_high"][signal] or s <= plan["quiet_low"][signal]
 
 
 @inlined
-def _live(m, number, reading, t, dt, gap, x, s, z, arrival, out, k, j):  # type: ignore[no-untyped-def]
+def _live(
+    m: Memory,
+    number: Any,
+    reading: Any,
+    t: Any,
+    dt: Any,
+    gap: Any,
+    x: Any,
+    s: Any,
+    z: Any,
+    arrival: Any,
+    out: Any,
+    k: Any,
+    j: Any,
+) -> Any:
     """One rule's life at one reading: the page's table. Returns the next free transition."""
     w = m.watches[number]
     slot = w["slot"]
@@ -230,7 +263,20 @@ def _live(m, number, reading, t, dt, gap, x, s, z, arrival, out, k, j):  # type:
 
 
 @kernel
-def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin, now, out, scores):  # type: ignore[no-untyped-def]
+def judge(
+    m: Memory,
+    numbers: Any,
+    times: Any,
+    arrivals: Any,
+    values: Any,
+    qualities: Any,
+    origins: Any,
+    slots: Any,
+    begin: Any,
+    now: Any,
+    out: Any,
+    scores: Any,
+) -> tuple[int, int]:
     """Judge readings `begin` … in order, while `out` has room; returns (next reading, transitions written).
 
     m: Memory.  numbers … origins: the columns of a batch, (n,).  slots: (n,) int32, NONE where unknown.  now: µs.
@@ -249,7 +295,7 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
         ahead = i + AHEAD
         if ahead < n_readings and slots[ahead] != NONE:
             prefetch(m.sensors, slots[ahead])
-        slot = np.int64(slots[i])
+        slot = i64(slots[i])
         if wanted:
             scores[i] = math.nan
         if slot == NONE:
@@ -271,19 +317,19 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
 
         # Last heard, whatever becomes of the reading.
         r["arrival"] = max(r["arrival"], arrival)
-        age = np.int64(r["age"])
+        age = i64(r["age"])
         if age & DEVICE_SILENT:
             k = tell(out, k, slot, i, NONE, HEARD, arrival, arrival)
         if arrival < now:  # before the tick up to which the device's due time was worked out
             m.due[m.cold[slot]["device"]] = 0
 
         # Its fate.
-        flags = np.int64(r["flags"])
+        flags = i64(r["flags"])
         n = flags & ((1 << N_BITS) - 1)
         newest = r["newest"]
-        number = np.int64(r["watch"])
+        number = i64(r["watch"])
         x = min(max(value, plan["x_low"]), plan["x_high"])
-        x32 = np.float32(x)
+        x32 = f32(x)
         lag = arrival - t
         ends = origin == REPLAY_END
         by_arrival = (flags >> BASE_AT) & 1
@@ -325,10 +371,10 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
             continue
 
         late = not wrong and lag > LATE_US
-        changed = n > 0 and np.int64(wrong) != by_arrival
-        dt = np.int64(0)
+        changed = n > 0 and i64(wrong) != by_arrival
+        dt = i64(0)
         if n > 0 and not changed:
-            dt = max(t - newest, np.int64(0))
+            dt = max(t - newest, i64(0))
         head[JUDGED] += 1
         if late:
             head[BACKFILL] += 1
@@ -347,7 +393,7 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
             faults = min(faults + 1, FAULTS_MOST)
         else:
             faults = 0
-        outside = (((flags >> RANGE_AT) & 15) << 1) | np.int64(qualities[i] == OUT_OF_RANGE)
+        outside = (((flags >> RANGE_AT) & 15) << 1) | i64(qualities[i] == OUT_OF_RANGE)
         same = (flags >> SAME_AT) & 127
         if n > 0 and not changed and x32 == r["last"]:
             same = min(same + 1, SAME_ABLE)
@@ -357,7 +403,7 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
             same = 1
 
         # Filters.
-        learned = np.float64(r["period"])
+        learned = f64(r["period"])
         period = plan["declared_period"]
         if period == 0.0:
             period = min(learned, LONGEST_S) if learned > 0.0 else plan["usual_period"]
@@ -378,8 +424,8 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
             else:
                 fast = m.extra[slot, 0] if plan["is_smoke"] else r["a"]
                 slow = m.extra[slot, 1] if plan["is_smoke"] else r["b"]
-                fast = np.float32(np.float64(fast) + dt_s / (FAST_S + dt_s) * (x - np.float64(fast)))
-                slow = np.float32(np.float64(slow) + dt_s / (SLOW_S + dt_s) * (x - np.float64(slow)))
+                fast = f32(f64(fast) + dt_s / (FAST_S + dt_s) * (x - f64(fast)))
+                slow = f32(f64(slow) + dt_s / (SLOW_S + dt_s) * (x - f64(slow)))
                 rate_samples = min(rate_samples + 1, 3)
             if plan["is_smoke"]:
                 m.extra[slot, 0] = fast
@@ -388,7 +434,7 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
                 r["a"] = fast
                 r["b"] = slow
             if rate_samples >= 3:
-                rate = 60.0 * (np.float64(fast) - np.float64(slow)) / 25.0
+                rate = 60.0 * (f64(fast) - f64(slow)) / 25.0
         if signals & ((1 << ABOVE) | (1 << BASELINE)):
             dec32 = SMOKE_CLEAN
             base32 = SMOKE_CLEAN
@@ -396,11 +442,11 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
                 dec32 = r["a"] if plan["is_smoke"] else m.extra[slot, 0]
                 base32 = r["b"] if plan["is_smoke"] else m.extra[slot, 1]
             reach = SMOKE_SLEW * d_s
-            dec = np.float64(dec32)
-            dec32 = np.float32(dec + max(-reach, min(reach, x - dec)))
-            base = np.float64(base32)
-            if np.float64(dec32) - base <= SMOKE_FREEZE:
-                base32 = np.float32(base + (x - base) * d_s / (SMOKE_WEEK_S + d_s))
+            dec = f64(dec32)
+            dec32 = f32(dec + max(-reach, min(reach, x - dec)))
+            base = f64(base32)
+            if f64(dec32) - base <= SMOKE_FREEZE:
+                base32 = f32(base + (x - base) * d_s / (SMOKE_WEEK_S + d_s))
             if plan["is_smoke"]:
                 r["a"] = dec32
                 r["b"] = base32
@@ -408,8 +454,8 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
                 m.extra[slot, 0] = dec32
                 m.extra[slot, 1] = base32
             smoke_samples = min(smoke_samples + 1, 2)
-            base = np.float64(base32)
-            above = np.float64(dec32) - base
+            base = f64(base32)
+            above = f64(dec32) - base
             if smoke_samples < 2:
                 base = math.nan
                 above = math.nan
@@ -422,13 +468,13 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
         sigma = 0.0
         if not plan["is_flag"]:
             if n == 0:
-                mean = np.float64(x32)
-                var = np.float64(np.float32(plan["prior"] * plan["prior"]))
+                mean = f64(x32)
+                var = f64(f32(plan["prior"] * plan["prior"]))
             else:
-                mean = np.float64(r["mean"])
-                var = np.float64(r["var"])
+                mean = f64(r["mean"])
+                var = f64(r["var"])
             if n >= N_ABLE:
-                floor = max(max(plan["resolution"] / 2.0, plan["prior"] / 4.0), 1e-6 * (1.0 + abs(mean)))
+                floor = max(plan["resolution"] / 2.0, plan["prior"] / 4.0, 1e-6 * (1.0 + abs(mean)))
                 sigma = max(math.sqrt(var), floor)
                 if seen >= AGE_ABLE:
                     z = (x - mean) / sigma
@@ -437,19 +483,15 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
 
         # Rules.
         rated = x / plan["rated"] if plan["rated"] > 0.0 else math.nan
-        in_range = np.float64(
-            (outside & 1)
-            + ((outside >> 1) & 1)
-            + ((outside >> 2) & 1)
-            + ((outside >> 3) & 1)
-            + ((outside >> 4) & 1)
+        in_range = f64(
+            (outside & 1) + ((outside >> 1) & 1) + ((outside >> 2) & 1) + ((outside >> 3) & 1) + ((outside >> 4) & 1)
         )
         stuck = (t - r["same_since"]) / 1e6 if same >= SAME_ABLE else 0.0
         frozen = False
         if number == NONE and rules > 0:
             loud = _is_loud(plan, VALUE, x) or _is_loud(plan, Z, abs(z))
             loud = loud or _is_loud(plan, STUCK, stuck) or _is_loud(plan, RANGE, in_range)
-            loud = loud or _is_loud(plan, CLOCK_ROW, np.float64(faults)) or _is_loud(plan, RATED, rated)
+            loud = loud or _is_loud(plan, CLOCK_ROW, f64(faults)) or _is_loud(plan, RATED, rated)
             loud = loud or (_is_loud(plan, RATE, rate) and x >= plan["rate_floor"])
             loud = loud or _is_loud(plan, ABOVE, above) or _is_loud(plan, BASELINE, base)
             if loud:
@@ -457,10 +499,10 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
         if number != NONE:
             m.watches[number]["arrival"] = arrival
             before = k
-            gap = np.int64(2.5 * period * 1e6)
+            gap = i64(2.5 * period * 1e6)
             for j in range(rules):
                 signal = m.rules[plan["rules_at"] + j]["signal"]
-                s = _signal(signal, x, rated, rate, above, base, in_range, stuck, np.float64(faults), z)
+                s = _signal(signal, x, rated, rate, above, base, in_range, stuck, f64(faults), z)
                 if not math.isnan(s):
                     k = _live(m, number, i, t, dt, gap, x, s, z, arrival, out, k, j)
             if k > before:
@@ -478,25 +520,25 @@ def judge(m, numbers, times, arrivals, values, qualities, origins, slots, begin,
                     e = max(-Z_REACH * sigma, min(Z_REACH * sigma, e))
                 mean = mean + alpha * e
                 var = var + alpha * (e * e - var)
-            r["mean"] = np.float32(mean)
-            r["var"] = np.float32(var)
+            r["mean"] = f32(mean)
+            r["var"] = f32(var)
         gaps = (flags >> GAPS_AT) & 3
         if dt > 0 and not plan["on_change"]:
             if learned > 0.0:
-                r["period"] = np.float32(learned + (min(dt_s, 4.0 * learned) - learned) / 8.0)
+                r["period"] = f32(learned + (min(dt_s, 4.0 * learned) - learned) / 8.0)
             else:
-                r["period"] = np.float32(dt_s)
+                r["period"] = f32(dt_s)
             gaps = min(gaps + 1, 3)
         r["newest"] = t if n == 0 or changed else max(newest, t)
-        r["age"] = np.uint32((age & DEVICE_SILENT) | seen)
-        r["flags"] = np.uint32(
+        r["age"] = u32((age & DEVICE_SILENT) | seen)
+        r["flags"] = u32(
             min(n + 1, N_ABLE)
             | (same << SAME_AT)
             | (outside << RANGE_AT)
             | (gaps << GAPS_AT)
             | (rate_samples << RATE_AT)
             | (smoke_samples << SMOKE_AT)
-            | (np.int64(wrong) << BASE_AT)
+            | (i64(wrong) << BASE_AT)
             | (faults << FAULTS_AT)
         )
         if number != NONE:

@@ -1,7 +1,8 @@
 """How the engine's memory lies: one record of 64 bytes a sensor, and what hangs from it.
 
-A sensor's record is one cache line and holds all that every reading touches. What only some sensors need (timers of rules,
-a steady lag, an open back-fill) lies in watch records, handed out while a sensor is not quiet. Records never move.
+A sensor's record is one cache line and holds all that every reading touches. What only some sensors need (timers of
+rules, a steady lag, an open back-fill) lies in watch records, handed out while a sensor is not quiet. Records never
+move.
 Bump `VERSION` with every change of a type here: a checkpoint of another layout is not read.
 """
 
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from schemas.readings import F64, I64
+from schemas.readings import I64
 
 VERSION = 1
 Array = npt.NDArray[Any]
@@ -41,9 +42,10 @@ SENSOR = np.dtype(
         ("flags", "<u4"),
     ]
 )
-"""arrival: the largest.  last: float32 of x, unchanged since same_since.  a, b: dec and base of a `smoke` sensor, fast and
-slow of any other.  period: learned, s, 0 when not.  age: sum of dt in µs up to AGE_ABLE, and DEVICE_SILENT.
-flags, from the lowest bit: n (5), same (7), range (5), gaps (2), rate samples (2), smoke samples (2), by arrival (1), faults (8)."""
+"""arrival: the largest.  last: float32 of x, unchanged since same_since.  a, b: dec and base of a `smoke` sensor, fast
+and slow of any other.  period: learned, s, 0 when not.  age: sum of dt in µs up to AGE_ABLE, and DEVICE_SILENT.
+flags, from the lowest bit: n (5), same (7), range (5), gaps (2), rate samples (2), smoke samples (2), by arrival (1),
+faults (8)."""
 
 N_BITS, SAME_AT, RANGE_AT, GAPS_AT, RATE_AT, SMOKE_AT, BASE_AT, FAULTS_AT = 5, 5, 12, 17, 19, 21, 23, 24
 N_ABLE, SAME_ABLE = 30, 100
@@ -57,8 +59,7 @@ COLD = np.dtype([("device", "<i4"), ("next", "<i4"), ("name", "<i4")])
 
 DEVICE = np.dtype(
     [
-        ("id", "<i8"),
-        ("enterprise", "<i8"),
+        ("enterprise", "<u4"),
         ("name_at", "<u4"),
         ("head", "<i4"),
         ("selector", "<i4"),
@@ -68,6 +69,9 @@ DEVICE = np.dtype(
         ("bits", "<u2"),
     ],
 )
+"""enterprise: low bits of its id, to find all devices that may be of one.  name_at, name_size: its key in the arena of
+names, of which the first enterprise_size bytes are the enterprise.  head: the sensor declared last.  selector, plan:
+see `streams.plans`."""
 HAS_FIRE_SENSOR, IS_SILENT = 1, 2
 """In `bits` of a device."""
 
@@ -126,8 +130,9 @@ PLAN = np.dtype(
         ("spare", "u1"),
     ]
 )
-"""What holds for all sensors of one measure and one selection of rules. A sensor without timers needs no rule looked at while
-each signal (a bit in `signals`) is strictly within (quiet_low, quiet_high). declared_period, rated: 0 where not known."""
+"""What holds for all sensors of one measure and one selection of rules. A sensor without timers needs no rule looked at
+while each signal (a bit in `signals`) is strictly within (quiet_low, quiet_high). declared_period, rated: 0 where not
+known."""
 
 RULE = np.dtype(
     [
@@ -171,8 +176,9 @@ TRANSITION = np.dtype(
         ("z", "<f8"),
     ]
 )
-"""reading: its index in the batch, so that transitions of one reading stay together.  rule: its index in the sensor's plan.
-since: the smallest of its family's phases.  lifted: a tier 0 rule of the sensor holds its alarm.  z: NaN where not able to say."""
+"""reading: its index in the batch, so that transitions of one reading stay together.  rule: its index in the sensor's
+plan.  since: the smallest of its family's phases.  lifted: a tier 0 rule of the sensor holds its alarm.  z: NaN where
+not able to say."""
 UP, DOWN, HEARD, BACKFILL_ENDS = 1, 2, 3, 4
 
 OVERDUE = np.dtype([("device", "<i4"), ("watch", "<i4"), ("heard", "<i8"), ("silent", "<i8"), ("period", "<f8")])
@@ -221,6 +227,3 @@ class Memory(NamedTuple):
     head: I64
     dirty: npt.NDArray[np.uint8]
     """For each chunk of sensors: written since the last snapshot."""
-
-
-Scores = F64

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -19,11 +20,12 @@ def _build(typing_context: Any, array: Any, index: Any) -> Any:
         data = context.make_array(array_type)(context, builder, arguments[0]).data
         size = context.get_abi_sizeof(context.get_data_type(array_type.dtype))
         offset = builder.mul(arguments[1], context.get_constant(types.intp, size))
-        pointer = cgutils.pointer_add(builder, data, offset, ir.IntType(8).as_pointer())
+        tools: Any = cgutils
+        pointer = tools.pointer_add(builder, data, offset, ir.IntType(8).as_pointer())
         i32 = ir.IntType(32)
         name = "llvm.prefetch.p0" if _opaque(pointer) else "llvm.prefetch.p0i8"
         declared = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
-        fetch = cgutils.get_or_insert_function(builder.module, declared, name)
+        fetch = tools.get_or_insert_function(builder.module, declared, name)
         builder.call(fetch, [pointer, i32(1), i32(3), i32(1)])  # to write, keep close, data
         return context.get_dummy_value()
 
@@ -38,4 +40,4 @@ def _nothing(array: Any, index: Any) -> None:
     return None
 
 
-prefetch = _nothing if config.DISABLE_JIT else intrinsic(_build)
+prefetch: Any = _nothing if getattr(numba.config, "DISABLE_JIT", 0) else intrinsic(_build)

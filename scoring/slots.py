@@ -1,10 +1,12 @@
 """Ids to slots: open addressing in 256 segments, each of which doubles alone, so no reading waits for a rehash.
 
-Ids are hashes, so they are used as they are: 8 bits choose the segment, the next ones the place, the top 6 are a tag beside
-the slot in one entry of 4 bytes. A tag that fits is proven against `ids`. Nothing is ever removed.
+Ids are hashes, so they are used as they are: 8 bits choose the segment, the next ones the place, the top 6 are a tag
+beside the slot in one entry of 4 bytes. A tag that fits is proven against `ids`. Nothing is ever removed.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +30,12 @@ def new_table(capacity: int) -> IdTable:
         reserve(np.uint32, SEGMENTS * room).reshape(SEGMENTS, room),
         np.full(SEGMENTS, FIRST_SIZE, np.int64),
         np.zeros(SEGMENTS, np.int64),
-        reserve(np.int64, capacity, huge=True),
+        reserve(np.int64, capacity),
     )
 
 
 @inlined
-def _find(table, number):  # type: ignore[no-untyped-def]
+def _find(table: IdTable, number: Any) -> Any:
     """The slot of an id, NONE when it is not there."""
     segment = number & 255
     mask = table.sizes[segment] - 1
@@ -52,7 +54,7 @@ def _find(table, number):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _put(row, mask, number, slot):  # type: ignore[no-untyped-def]
+def _put(row: Any, mask: Any, number: Any, slot: Any) -> None:
     place = (number >> 8) & mask
     while row[place] != 0:
         place = (place + 1) & mask
@@ -60,14 +62,15 @@ def _put(row, mask, number, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add(table, numbers, first):  # type: ignore[no-untyped-def]
+def add(table: IdTable, numbers: Any, first: Any) -> int:
     """Give `numbers` (new, each once) the slots first, first + 1 …; returns how many found room."""
     for i in range(len(numbers)):
         number = numbers[i]
         segment = number & 255
         row = table.entries[segment]
         size = table.sizes[segment]
-        if (table.counts[segment] + 1) * 4 > size * 3:
+        # Full between a half and three quarters, each segment elsewhere: they do not all grow at one time.
+        if (table.counts[segment] + 1) * 1024 > size * (512 + segment):
             if size * 2 > len(row):
                 return i
             old = row[:size].copy()
@@ -85,7 +88,7 @@ def add(table, numbers, first):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def resolve(table, numbers, slots):  # type: ignore[no-untyped-def]
+def resolve(table: IdTable, numbers: Any, slots: Any) -> None:
     """slots[i] = the slot of numbers[i], NONE when unknown; both (n,)."""
     for i in range(len(numbers)):
         slots[i] = _find(table, numbers[i])

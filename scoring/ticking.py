@@ -6,12 +6,14 @@ Each is one pass over a column of due times; only what is due is looked at.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from schemas.readings import I64
 from schemas.rules import Signal, Watch
 from scoring.compiled import inlined, kernel
-from scoring.judge import LONGEST_S, MOST_STEPS, complete, tell
+from scoring.judge import LONGEST_S, MOST_STEPS, complete, f64, i64, tell
 from scoring.layout import (
     ACTIVE,
     BACKFILL_ENDS,
@@ -28,6 +30,7 @@ from scoring.layout import (
     PENDING,
     UP,
     WATCH_TOP,
+    Memory,
 )
 from scoring.watches import BACKFILL_GRACE_US, settle
 
@@ -38,7 +41,7 @@ ANY, FIRE, DAILY = int(Watch.ANY), int(Watch.FIRE), int(Watch.DAILY)
 
 
 @kernel
-def due_watches(m, now):  # type: ignore[no-untyped-def]
+def due_watches(m: Memory, now: Any) -> I64:
     """Numbers of the watches that a tick must look at, in no order; (k,) int64."""
     top = m.head[WATCH_TOP]
     found = 0
@@ -55,7 +58,7 @@ def due_watches(m, now):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _wait(m, number, j, now, out, k):  # type: ignore[no-untyped-def]
+def _wait(m: Memory, number: Any, j: Any, now: Any, out: Any, k: Any) -> Any:
     """One rule of an on_change sensor whose last value is held until `now`."""
     w = m.watches[number]
     r = m.sensors[w["slot"]]
@@ -74,9 +77,9 @@ def _wait(m, number, j, now, out, k):  # type: ignore[no-untyped-def]
     if what:
         s = timer["s"]
         if rule["signal"] == VALUE:
-            s = np.float64(r["last"])
+            s = f64(r["last"])
         elif rule["signal"] == RATED:
-            s = np.float64(r["last"]) / plan["rated"]
+            s = f64(r["last"]) / plan["rated"]
         k = tell(out, k, w["slot"], NONE, j, what, now, now)
         out[k - 1]["held"] = held
         out[k - 1]["s"] = s
@@ -84,7 +87,7 @@ def _wait(m, number, j, now, out, k):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hold(m, due, begin, now, out):  # type: ignore[no-untyped-def]
+def hold(m: Memory, due: Any, begin: Any, now: Any, out: Any) -> tuple[int, int]:
     """Advance held values of the watches due[begin:] in order, while `out` has room; (next, transitions written)."""
     k = 0
     for i in range(begin, len(due)):
@@ -104,7 +107,7 @@ def hold(m, due, begin, now, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def end_backfills(m, due, begin, now, out):  # type: ignore[no-untyped-def]
+def end_backfills(m: Memory, due: Any, begin: Any, now: Any, out: Any) -> tuple[int, int]:
     """End the back-fills of due[begin:] that are over, and settle each watch; (next, transitions written)."""
     k = 0
     for i in range(begin, len(due)):
@@ -120,17 +123,17 @@ def end_backfills(m, due, begin, now, out):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _expected(m, device):  # type: ignore[no-untyped-def]
+def _expected(m: Memory, device: Any) -> tuple[Any, Any]:
     """(largest arrival or NEVER, expected period in s or NaN) of a device's sensors."""
     heard = NEVER
     period = math.inf
-    slot = np.int64(m.devices[device]["head"])
+    slot = i64(m.devices[device]["head"])
     while slot != NONE:
         r = m.sensors[slot]
         heard = max(heard, r["arrival"])
-        if (np.int64(r["flags"]) >> GAPS_AT) & 3 >= GAPS_KNOWN and not m.plans[r["plan"]]["on_change"]:
-            period = min(period, min(np.float64(r["period"]), LONGEST_S))
-        slot = np.int64(m.cold[slot]["next"])
+        if (i64(r["flags"]) >> GAPS_AT) & 3 >= GAPS_KNOWN and not m.plans[r["plan"]]["on_change"]:
+            period = min(period, f64(r["period"]), LONGEST_S)
+        slot = i64(m.cold[slot]["next"])
     declared = m.silence_plans[m.devices[device]["plan"]]["declared_period"]
     if declared > 0.0:
         period = declared
@@ -138,11 +141,11 @@ def _expected(m, device):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def overdue(m, hole_starts, hole_ends, begin, now, out):  # type: ignore[no-untyped-def]
+def overdue(m: Memory, hole_starts: Any, hole_ends: Any, begin: Any, now: Any, out: Any) -> tuple[int, int]:
     """Look at the devices from `begin` on whose time has come; (next device, OVERDUE records written).
 
-    hole_starts, hole_ends: (h,) int64, rising.  A device that is told may or may not be silent by a rule; one that is not
-    told is not. Its next due time is never later than the first tick at which a rule could begin to hold.
+    hole_starts, hole_ends: (h,) int64, rising.  A device that is told may or may not be silent by a rule; one that is
+    not told is not. Its next due time is never later than the first tick at which a rule could begin to hold.
     """
     k = 0
     devices = m.head[DEVICES]
@@ -162,7 +165,7 @@ def overdue(m, hole_starts, hole_ends, begin, now, out):  # type: ignore[no-unty
             watch = DAILY
         elif plan["supplied"] and d["bits"] & HAS_FIRE_SENSOR:
             watch = FIRE
-        silent = np.int64(0)
+        silent = i64(0)
         if heard != NEVER:
             silent = now - heard
             h = len(hole_ends) - 1
@@ -175,7 +178,7 @@ def overdue(m, hole_starts, hole_ends, begin, now, out):  # type: ignore[no-unty
         due = FOREVER
         for j in range(plan["rules"]):
             rule = m.silence_rules[plan["rules_at"] + j]
-            least = np.int64(max(0.0, min(rule["high"], 1e11)) * 1e6)
+            least = i64(max(0.0, min(rule["high"], 1e11)) * 1e6)
             due = min(due, now + least)
             if not known:
                 continue
@@ -183,7 +186,7 @@ def overdue(m, hole_starts, hole_ends, begin, now, out):  # type: ignore[no-unty
             if silent / 1e6 >= limit:
                 told = told or rule["watch"] == watch
             else:
-                due = min(due, max(now, heard + np.int64(min(limit, 1e11) * 1e6)))
+                due = min(due, max(now, heard + i64(min(limit, 1e11) * 1e6)))
         if told:
             o = out[k]
             o["device"] = device

@@ -5,6 +5,8 @@ Handed out of two pools that only grow; a freed record or block of timers is the
 
 from __future__ import annotations
 
+from typing import Any
+
 from scoring.compiled import inlined, kernel
 from scoring.layout import (
     ACTIVE,
@@ -20,13 +22,14 @@ from scoring.layout import (
     WATCH_FREE,
     WATCH_TOP,
     WATCHED,
+    Memory,
 )
 
 BACKFILL_GRACE_US = 5_000_000
 
 
 @inlined
-def open_watch(m, slot, rules):  # type: ignore[no-untyped-def]
+def open_watch(m: Memory, slot: Any, rules: Any) -> Any:
     """Give the sensor a watch with idle timers for `rules` rules; returns its number."""
     number = m.head[WATCH_FREE]
     if number == NONE:
@@ -60,7 +63,7 @@ def open_watch(m, slot, rules):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def close_watch(m, number):  # type: ignore[no-untyped-def]
+def close_watch(m: Memory, number: Any) -> None:
     """Take the watch and its timers back; the sensor is quiet again."""
     w = m.watches[number]
     m.sensors[w["slot"]]["watch"] = NONE
@@ -75,7 +78,7 @@ def close_watch(m, number):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def settle(m, number):  # type: ignore[no-untyped-def]
+def settle(m: Memory, number: Any) -> None:
     """After a change of its timers: close a watch that is of no more use, else work out when a tick must look at it."""
     w = m.watches[number]
     plan = m.plans[m.sensors[w["slot"]]["plan"]]
@@ -103,7 +106,7 @@ def settle(m, number):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def watch_for(m, slot, rules):  # type: ignore[no-untyped-def]
+def watch_for(m: Memory, slot: Any, rules: Any) -> Any:
     """The watch of a sensor, opened where it has none; for use at a change of plan and on restoring."""
     if m.sensors[slot]["watch"] != NONE:
         close_watch(m, m.sensors[slot]["watch"])
@@ -111,6 +114,6 @@ def watch_for(m, slot, rules):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def settle_one(m, number):  # type: ignore[no-untyped-def]
+def settle_one(m: Memory, number: Any) -> None:
     """`settle`, from outside the kernels."""
     settle(m, number)

@@ -109,7 +109,7 @@ class Alarm(msgspec.Struct, array_like=True):
 class AlarmBook:
     """All alarms of an engine.
 
-    describe: names of a subject.  partition: for the events.  Events gather in `events`, in order; the owner takes them.
+    describe: names of a subject.  partition: for the events.  Events gather in `events`, in order, for its owner.
     """
 
     def __init__(self, partition: int, describe: Callable[[int], Subject]) -> None:

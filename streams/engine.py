@@ -1,8 +1,8 @@
 """The engine: log entries in, alarm events out; a function of the log.
 
-Compiled kernels (`scoring/`) judge whole batches and write down which rules began or ceased to hold. What is rare is done
-here in Python, in the log's order: those transitions become steps of alarms, devices fall silent and are heard again,
-packs and facts change plans. `docs/reference/detection.md` is what it does, `scoring/naive.py` the same in plain dicts.
+Compiled kernels (`scoring/`) judge whole batches and write down which rules began or ceased to hold. What is rare is
+done here in Python, in the log's order: those transitions become steps of alarms, devices fall silent and are heard
+again, packs and facts change plans. `docs/reference/detection.md` says it all, `scoring/naive.py` does it in dicts.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Engine:
         self.holes: list[tuple[int, int]] = []
         self.clock_onset: int | None = None
         self.roster = Roster(pack, capacity)
-        self.book = AlarmBook(partition, lambda subject: self.roster.describe(subject))
+        self.book = AlarmBook(partition, self.roster.describe)
         self.silence = SilenceWatch(self.roster, self.book)
         self._read_pack = read_pack
         self._slots = np.empty(0, np.int32)
@@ -102,7 +102,7 @@ class Engine:
     def apply(self, entry: Entry, scores: F64 | None = None) -> Verdict:
         """Judge one entry.
 
-        scores: for a batch, (n,) float64 that is filled with each reading's anomaly score, 0–1, NaN while not able to say.
+        scores: for a batch, (n,) float64, filled with each reading's anomaly score: 0 to 1, NaN while not able to say.
         """
         book = self.book
         book.entry, book.events = entry.number, []
@@ -165,15 +165,16 @@ class Engine:
         n = len(batch)
         if scores is not _NO_SCORES and scores.shape != (n,):
             raise ValueError(f"scores must have one place for each of {n} readings, not {scores.shape}")
-        columns = [_read_only(column) for column in batch.columns()]
+        numbers, times, arrivals, values, qualities, origins = (_read_only(column) for column in batch.columns())
         if len(self._slots) < n:
             self._slots = np.empty(max(n, 4096), np.int32)
-        slots.resolve(self.roster.sensor_table, columns[0], self._slots)
+        slots.resolve(self.roster.sensor_table, numbers, self._slots)
         done = 0
         while done < n:
             done, moved = judge(
-                self.roster.memory, *columns, self._slots, done, self.now, self._transitions, scores
-            )
+                self.roster.memory, numbers, times, arrivals, values, qualities, origins,
+                self._slots, done, self.now, self._transitions, scores,
+            )  # fmt: skip
             self._take(moved)
 
     def _tick(self, now: int) -> None:
@@ -243,7 +244,9 @@ class Engine:
     def _clock_stepped(self, stepped: ClockStepped) -> None:
         onset = stepped.now_us if self.clock_onset is None else max(stepped.now_us, self.clock_onset + 1)
         self.clock_onset = onset
-        self.book.tell_own("clock_step", onset, onset, self._own_evidence("engine.clock_step", stepped.by_us / 1e6, 0.0))
+        self.book.tell_own(
+            "clock_step", onset, onset, self._own_evidence("engine.clock_step", stepped.by_us / 1e6, 0.0)
+        )
 
     def _own_evidence(self, rule: str, value: float, held_s: float) -> Evidence:
         return Evidence(rule, self.roster.plans.version, value, HOLE_US / 1e6, "s", held_s)
@@ -262,7 +265,7 @@ class Engine:
         """Turn the first `count` transitions into steps, those of one reading (or of one sensor at a tick) together."""
         if count == 0:
             return
-        for (reading, slot), together in groupby(self._transitions[:count].tolist(), key=_READING_AND_SLOT):
+        for (_, slot), together in groupby(self._transitions[:count].tolist(), key=_READING_AND_SLOT):
             moved: list[Any] = []
             for row in together:
                 what, arrival = row[_WHAT], row[_ARRIVAL]
@@ -346,7 +349,7 @@ def _read_only(column: Any) -> Any:
 
 
 def compile_kernels() -> None:
-    """Compile every kernel of the engine, or load it from the cache; some seconds the first time, for use before serving."""
+    """Compile every kernel of the engine, or load it from the cache: some seconds the first time, so before serving."""
     engine = Engine(partition=0, capacity=4096)
     sensor = Sensor(1, "e", "d", "battery")
     engine.apply(Entry(1, Sensors([sensor])))

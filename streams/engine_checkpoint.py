@@ -77,6 +77,7 @@ def save(engine: Engine, position: int) -> Snapshot:
         chunks.append(Chunk("ids", index, roster.sensor_table.ids[span].tobytes()))
         chunks.append(Chunk("cold", index, m.cold[span].tobytes()))
     for index, span in _changed(roster.device_dirty, roster.devices):
+        chunks.append(Chunk("device ids", index, roster.device_table.ids[span].tobytes()))
         chunks.append(Chunk("devices", index, m.devices[span].tobytes()))
     for index in range(roster.arena_saved // _ARENA_CHUNK, -(-roster.arena_used // _ARENA_CHUNK)):
         end = min(roster.arena_used, (index + 1) * _ARENA_CHUNK)
@@ -149,12 +150,11 @@ def _load(engine: Engine, trunk: Trunk, bodies: dict[str, dict[int, bytes]]) -> 
         for index, body in bodies.get("extra", {}).items():
             rows = np.frombuffer(body, np.float32).reshape(-1, 2)
             m.extra[index << CHUNK_BITS : (index << CHUNK_BITS) + len(rows)] = rows
-    ids: Array = np.zeros(sensors, np.int64)
-    _fill(ids, sensors, bodies.get("ids", {}), CHUNK)
-    added = slots.add(roster.sensor_table, ids, 0)
-    added += slots.add(roster.device_table, np.ascontiguousarray(m.devices["id"][:devices]), 0)
-    if added < sensors + devices:
-        raise ValueError("it has more sensors than this engine has room for")
+    for table, count, name in ((roster.sensor_table, sensors, "ids"), (roster.device_table, devices, "device ids")):
+        ids: Array = np.zeros(count, np.int64)
+        _fill(ids, count, bodies.get(name, {}), CHUNK)
+        if slots.add(table, ids, 0) < count:
+            raise ValueError(f"it has more {name} than this engine has room for")
     m.head[[SENSORS, DEVICES]] = sensors, devices
     m.head[JUDGED:COUNTERS] = trunk.counters[JUDGED:]
     roster.arena_used = roster.arena_saved = trunk.arena
@@ -164,8 +164,8 @@ def _load(engine: Engine, trunk: Trunk, bodies: dict[str, dict[int, bytes]]) -> 
         roster.plans = Plans(engine.read_pack(trunk.pack_toml, trunk.pack_version) if trunk.pack_version else None)
     roster.select_all(trunk.facts)
     _load_watches(engine, bodies["watches"][0], bodies["timers"][0])
-    for dirty in (m.dirty, roster.cold_dirty, roster.device_dirty):
-        dirty[:] = 0
+    m.dirty[:] = 0
+    roster.cold_dirty[:] = 0  # devices go whole into the next snapshot: their selections are numbered anew
     engine.now = engine.book.now = trunk.now
     engine.book.seq = trunk.seq
     engine.holes = trunk.holes

@@ -1,7 +1,7 @@
 """Who is judged: sensors and devices as numbers, their names, and the plan of each. The engine's arrays live here.
 
-A sensor is a slot, a device a number, both in the order of their declaration. Names of devices lie in one arena of bytes,
-because a million Python strings would cost more than all the rest.
+A sensor is a slot, a device a number, both in the order of their declaration. Names of devices lie in one arena of
+bytes, because a million Python strings would cost more than all the rest.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ _ARENA_MOST = (1 << 32) - 1
 _LONGEST_NAME = 129
 _TIMERS_A_SENSOR = 16
 """Room for timers in the mean; a sensor of the default pack has 4 to 13 rules."""
+_ENTERPRISE_BITS = (1 << 32) - 1
 _NO_FACTS = Facts()
 
 
@@ -71,8 +72,8 @@ class Roster:
         self.memory = Memory(
             sensors=reserve(SENSOR, capacity, huge=True),
             extra=reserve(np.float32, 2 * capacity).reshape(capacity, 2),
-            cold=reserve(COLD, capacity, huge=True),
-            devices=reserve(DEVICE, capacity, huge=True),
+            cold=reserve(COLD, capacity),
+            devices=reserve(DEVICE, capacity),
             due=reserve(np.int64, capacity),
             watches=reserve(WATCH, capacity),
             timers=reserve(TIMER, capacity * _TIMERS_A_SENSOR + TIMER_CLASS),
@@ -170,20 +171,20 @@ class Roster:
             if slots.add(self.device_table, ids[new], first) < len(new):
                 raise _no_room(self.capacity)
             for number, i in enumerate(new.tolist(), first):
-                self._make_device(number, int(ids[i]), pairs[i][0], keys[i])
+                self._make_device(number, pairs[i][0], keys[i])
                 numbers[i] = number
             self.memory.head[DEVICES] = first + len(new)
             self._renew()
-        return numbers.tolist()
+        return [int(number) for number in numbers]
 
-    def _make_device(self, number: int, key_id: int, enterprise: str, key: str) -> None:
+    def _make_device(self, number: int, enterprise: str, key: str) -> None:
         name = key.encode()
         at = self.arena_used
         self.arena[at : at + len(name)] = np.frombuffer(name, np.uint8)
         self.arena_used = at + len(name)
         selector = self.plans.select(_NO_FACTS, enterprise, key)
         self.memory.devices[number] = (
-            key_id, id_of(enterprise), at, NONE, selector, self.plans.silence_plan(selector),
+            id_of(enterprise) & _ENTERPRISE_BITS, at, NONE, selector, self.plans.silence_plan(selector),
             len(name), len(enterprise.encode()), 0,
         )  # fmt: skip
         self.memory.due[number] = 0
@@ -304,7 +305,9 @@ class Roster:
         held = devices["selector"].copy()
         if len(mapped):
             devices["selector"] = mapped[held]
-        named = [np.flatnonzero(devices["enterprise"] == id_of(name)) for name in self.plans.enterprises]
+        named: list[Array] = [
+            np.flatnonzero(devices["enterprise"] == id_of(name) & _ENTERPRISE_BITS) for name in self.plans.enterprises
+        ]
         keys = np.array([id_of(key) for key in self.plans.devices], np.int64)
         named.append(slots.slots_of(self.device_table, keys))
         for device in np.concatenate(named).tolist():
@@ -317,6 +320,7 @@ class Roster:
             silence[number] = self.plans.silence_plan(number)
         devices["plan"] = silence[devices["selector"]]
         m.due[: self.devices] = 0
+        self.device_dirty[: -(-self.devices >> CHUNK_BITS)] = 1
         cold = m.cold[: self.sensors]
         codes = np.array([code for code, _ in self.names], np.int64)
         wide = 1 + max(BY_CODE)

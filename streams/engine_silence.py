@@ -48,7 +48,7 @@ class SilenceWatch:
     def look(
         self, device: int, watch: int, heard: int, silent_us: int, period: float, now: int, hole_end: int | None
     ) -> None:
-        """Decide at a tick. period: expected, s, NaN when not known.  hole_end: of the last hole, None when there was none."""
+        """Decide at a tick.  period: expected, s, NaN when not known.  hole_end: of the last hole, if there was one."""
         if heard == NEVER or math.isnan(period):
             return
         silent_s = silent_us / 1e6
@@ -129,7 +129,7 @@ class SilenceWatch:
         return None
 
     def least_since(self, device: int, family: str, least: int) -> int:
-        """The smallest `since` of the device's phases of one family, of its sensors too, or `least` if that is smaller."""
+        """The smallest `since` of the phases of one family of a device and its sensors, or `least` if smaller."""
         least = self.held_since(device, family, least)
         m = self._roster.memory
         for slot in self._roster.sensors_of(device):

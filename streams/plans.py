@@ -75,8 +75,8 @@ def applies(rule: Rule, measure: Measure) -> bool:
 
 
 class Plans:
-    """The compiled tables of one pack. They grow by rows as new selections and measures are met; rows never change, but a
-    table that grows may be another array afterwards."""
+    """The compiled tables of one pack. They grow by rows as new selections and measures are met; rows never change, but
+    a table that grows may be another array afterwards."""
 
     def __init__(self, pack: RulePack | None) -> None:
         self.version = pack.version if pack else ""

@@ -1,4 +1,4 @@
-"""Logs that hypothesis makes: few sensors, short times, every oddity of the page, so that rules meet in all their phases."""
+"""Logs that hypothesis makes: few sensors, short times, every oddity, so that rules meet in all their phases."""
 
 from __future__ import annotations
 
