@@ -1,0 +1,67 @@
+"""The store's sessions with PostgreSQL, and the driver's failures in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import sql
+
+from schemas.errors import ServiceAway
+from streams.log.session import connect
+
+Connection = psycopg.Connection[Any]
+
+
+@contextmanager
+def session(dsn: str, name: str) -> Iterator[Connection]:
+    """A connection that ends with the block; within it failures of the service are ServiceAway."""
+    with translated(), connect(dsn, name) as connection:
+        # A backend in a long statement would otherwise outlive a killed client and hold its locks.
+        connection.execute("SET client_connection_check_interval = '1s'")
+        yield connection
+
+
+@contextmanager
+def translated(needed_bytes: int = 0) -> Iterator[None]:
+    """What the driver raises when the service is away or full, as ServiceAway. What is our own fault stays.
+
+    needed_bytes: what the statements within are about to write, for the person who must make room.
+    """
+    try:
+        yield
+    except (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory) as error:
+        megabytes = max(1, 2 * needed_bytes >> 20)
+        raise ServiceAway(
+            "PostgreSQL", f"no room to store readings: {error.diag.message_primary}.", retry_after_s=5.0,
+            mend=f"Free at least {megabytes} MB for its data directory; nothing is lost, the log keeps what waits.",
+        ) from error  # fmt: skip
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+
+
+def copy_in(connection: Connection, table: str, payload: npt.NDArray[np.uint8], options: str = "") -> None:
+    """COPY whole binary bytes into `table`.  options: more of COPY's, each with its comma before it."""
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY" + options + ")").format(sql.Identifier(table))
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(payload.data)
+
+
+def copy_out(connection: Connection, query: sql.Composed) -> bytes:
+    """COPY's whole binary answer to `query`."""
+    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(query)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        return b"".join(copy)
+
+
+def instant(us: int) -> sql.Literal:
+    """A time in µs since 1970 as a literal of SQL."""
+    return sql.Literal(_EPOCH + timedelta(microseconds=us))
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

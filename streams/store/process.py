@@ -1,0 +1,121 @@
+"""The store's process: `python -m streams.store.process`, a child of the one process, so that the two share no GIL.
+
+Its settings are the first line of its standard input, as JSON; the rest of that pipe is its lifeline: when it closes,
+the parent is gone or wants it to end. It also ends on SIGTERM and SIGINT, having written what it had gathered.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
+import msgspec
+import structlog
+
+from schemas.errors import Fenced, ServiceAway
+from streams.log.reader import PostgresLogReader
+from streams.store.closing import Failpoint
+from streams.store.edge import session
+from streams.store.follower import BLOCK_READINGS, GATHER_S, Follower
+from streams.store.keeper import Keeper
+from streams.store.writer import BlockWriter
+
+_log = structlog.get_logger(__name__)
+
+FENCED_EXIT = 3
+"""Exit code when another store has taken over: do not start it again."""
+_DAY_US = 86_400_000_000
+_STDIN = 0
+
+
+class StoreSettings(msgspec.Struct, frozen=True):
+    """What a store's process is told."""
+
+    dsn: str
+    retention_days: float = 365.0
+    failpoint: str = ""
+    """A name: the process kills itself there. For tests of kills."""
+    gather_s: float = GATHER_S
+    block_readings: int = BLOCK_READINGS
+
+
+def spawn(settings: StoreSettings) -> subprocess.Popen[bytes]:
+    """Start the process. Close its `stdin` (or end this process) to end it; code 0 is a clean end."""
+    child = subprocess.Popen([sys.executable, "-m", "streams.store.process"], stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    child.stdin.write(msgspec.json.encode(settings) + b"\n")
+    child.stdin.flush()
+    return child
+
+
+def follow(settings: StoreSettings, stop: threading.Event, failpoint: Failpoint = lambda _: None) -> None:
+    """Keep the readings stored until `stop` is set; while PostgreSQL is away, try again and again.
+
+    Raises Fenced when another store has taken over, CorruptState when the log cannot be read.
+    """
+    while not stop.is_set():
+        try:
+            _follow_once(settings, stop, failpoint)
+        except ServiceAway as error:
+            _log.warning("store_waits", why=error.what, mend=error.mend, retry_s=error.retry_after_s)
+            stop.wait(error.retry_after_s)
+
+
+def main() -> int:
+    """The process: settings from standard input, then follow until told to stop. Returns the exit code."""
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=StoreSettings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def live() -> None:
+        # Not by sys.stdin: a thread that waits in it keeps the interpreter from ending.
+        while os.read(_STDIN, 4096):
+            pass
+        stop.set()
+
+    threading.Thread(target=live, name="store-lifeline", daemon=True).start()
+    try:
+        follow(settings, stop, _killer(settings.failpoint))
+    except Fenced as error:
+        _log.error("store_fenced", why=error.what, mend=error.mend)
+        return FENCED_EXIT
+    return 0
+
+
+def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Failpoint) -> None:
+    """One life of writer and keeper: a failure of either ends both, since both share the writer's memory."""
+    retention_us = int(settings.retention_days * _DAY_US)
+    reader = PostgresLogReader(settings.dsn)
+    with closing(reader), session(settings.dsn, "tocsin-store") as connection:
+        writer = BlockWriter(connection, reader, retention_us)
+        keeper = Keeper(settings.dsn, writer, retention_us=retention_us, failpoint=failpoint)
+        follower = Follower(reader, writer, gather_s=settings.gather_s, block_readings=settings.block_readings)
+        keeper.start()
+        try:
+            follower.run(stop, keeper.check)
+        finally:
+            keeper.stop()
+
+
+def _killer(setting: str) -> Failpoint:
+    """A failpoint that kills this process at the COUNT-th pass of NAME, given NAME or NAME:COUNT; none when empty."""
+    wanted, _, count = setting.partition(":")
+    left = int(count or 1)
+
+    def failpoint(name: str) -> None:
+        nonlocal left
+        if name == wanted:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return failpoint
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""What others ask of the stored readings: a sensor's history, last values, all between two times, how things stand.
+
+Each answer is one snapshot, so a reading that moves from a block to a partition meanwhile is seen once. The view
+`readings` says the same in SQL, slowly where blocks are open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+from psycopg import sql
+
+from schemas.readings import ReadingBatch
+from streams.store.blocks import (
+    BUCKET_SHIFT,
+    BUCKETS,
+    PG_EPOCH_US,
+    bucket_of,
+    first_of_each,
+    in_order,
+    read_bodies,
+    read_rows,
+)
+from streams.store.closing import partitions_of, read_blocks
+from streams.store.edge import Connection, copy_out, instant, translated
+from streams.store.last_values import read_last_values
+from streams.store.merging import ALL_TIME
+from streams.store.newest import LastValues
+from streams.store.parts import next_merge
+
+_COLUMNS = ("event_time", "arrival_time", "value", "quality", "origin")
+_ARRAY_HEAD = 20
+"""Bytes of an array's binary form before its elements: dimensions, flags, type, length, lower bound."""
+_LATE = b"\0\0\0\2"
+"""Rank 2 of `_HISTORY` in binary."""
+_SLICE_READINGS = 500_000
+_COUNTED_BUCKETS = 64
+_HISTORY = """
+SELECT 0 AS rank, {arrays}, NULL::int AS n, NULL::bytea AS body FROM timely_readings
+ WHERE sensor_id = {sensor} AND event_time >= {start} AND event_time < {end}
+ UNION ALL
+SELECT 1, {nulls}, n, body FROM open_blocks
+ WHERE bucket = {bucket}
+   AND part = ANY(ARRAY(SELECT part FROM open_parts WHERE start_us < {end_us} AND end_us > {start_us}))
+ UNION ALL
+SELECT 2, {arrays}, NULL, NULL FROM late_readings
+ WHERE sensor_id = {sensor} AND event_time >= {start} AND event_time < {end}
+"""
+
+
+class StoreStatus(msgspec.Struct, frozen=True):
+    """How the store stands. Counts are since the beginning; of the log's readings up to `position` each is one of
+    stored, late, duplicate, refused_old."""
+
+    position: int
+    stream_us: int
+    """The largest tick or arrival that was written."""
+    stored: int
+    late: int
+    duplicate: int
+    conflicting: int
+    """Of the duplicates those with another value."""
+    refused_old: int
+    blocks: int
+    open_parts: int
+    closing: int
+    """Parts that wait for their index."""
+    merging: bool
+    """Partitions wait to be merged."""
+    partitions: int
+    late_waiting: bool
+    """Late readings wait for their partition to take them in."""
+    silent_s: float
+    """Since the last commit."""
+
+
+def history(connection: Connection, sensor_id: int, start_us: int, end_us: int) -> ReadingBatch:
+    """A sensor's readings with start <= event_time < end, by event_time, each time once."""
+    array = sql.SQL(", ").join(
+        sql.SQL("array_agg({}) AS {}").format(sql.Identifier(c), sql.Identifier(c)) for c in _COLUMNS
+    )
+    nulls = sql.SQL(", ").join([sql.SQL("NULL")] * len(_COLUMNS))
+    query = sql.SQL(_HISTORY).format(
+        arrays=array, nulls=nulls, sensor=sql.Literal(sensor_id), bucket=sql.Literal(bucket_of(sensor_id)),
+        start=instant(start_us), end=instant(end_us), start_us=sql.Literal(start_us), end_us=sql.Literal(end_us),
+    )  # fmt: skip
+    # Prepared, PostgreSQL would in time plan for any sensor and any time: over every partition.
+    with translated(), connection.cursor(binary=True) as cursor:
+        cursor.execute(query, prepare=False)
+        result = cursor.pgresult
+        assert result is not None
+        first: list[ReadingBatch] = []
+        late: list[ReadingBatch] = []
+        counts: list[int] = []
+        bodies: list[bytes] = []
+        for row in range(result.ntuples):
+            rank, *cells = (result.get_value(row, column) for column in range(result.nfields))
+            if cells[-1] is not None:
+                counts.append(int.from_bytes(cells[-2] or b"", "big"))
+                bodies.append(cells[-1])
+            elif cells[0] is not None:
+                (late if rank == _LATE else first).append(_from_arrays(sensor_id, cells))
+    blocks = read_bodies(counts, bodies)
+    first.append(_between(blocks.take(blocks.sensor_id == sensor_id), start_us, end_us))
+    # Late readings stand last: where one has the time of another, the other came first.
+    return first_of_each(in_order(ReadingBatch.concat(first + late)))[0]
+
+
+def last_values(connection: Connection, sensor_ids: Sequence[int]) -> LastValues:
+    """The saved newest readings of those sensors that have one; up to some minutes behind."""
+    with translated():
+        return read_last_values(
+            connection,
+            sql.SQL("SELECT * FROM last_values WHERE sensor_id = ANY({})").format(sql.Literal(list(sensor_ids))),
+        )
+
+
+def readings_between(connection: Connection, start_us: int, end_us: int) -> Iterator[ReadingBatch]:
+    """All readings with start <= event_time < end, each once, in order of (sensor_id, event_time), in slices.
+
+    The slices are one snapshot: the generator holds a transaction until it is exhausted or closed.
+    """
+    with translated(), connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        total = sum(readings for _, _, readings in _pieces(connection, start_us, end_us))
+        step = max(1, min(BUCKETS, BUCKETS * _SLICE_READINGS // max(total, 1)))
+        for low in range(0, BUCKETS, step):
+            blocks = read_blocks(
+                connection,
+                sql.SQL(
+                    "SELECT n, body FROM open_blocks JOIN open_parts USING (part) WHERE bucket >= {} AND bucket < {}"
+                    " AND start_us < {} AND end_us > {}"
+                ).format(sql.Literal(low), sql.Literal(low + step), sql.Literal(end_us), sql.Literal(start_us)),
+            )
+            sensors = (low << BUCKET_SHIFT, ((low + step) << BUCKET_SHIFT) - 1)
+            found = ReadingBatch.concat(
+                [
+                    _rows_between(connection, "timely_readings", start_us, end_us, sensors),
+                    _between(blocks, start_us, end_us),
+                    _rows_between(connection, "late_readings", start_us, end_us, sensors),
+                ]
+            )
+            if len(found):
+                yield first_of_each(in_order(found))[0]
+
+
+def count_between(connection: Connection, start_us: int, end_us: int) -> int:
+    """How many readings with start <= event_time < end are stored, each counted once.
+
+    Whole parts are known; at most the two at the edges are read, or all of them while late readings wait in between.
+    """
+    with translated():
+        row = connection.execute(
+            sql.SQL("SELECT EXISTS (SELECT FROM late_readings WHERE event_time >= {} AND event_time < {})").format(
+                instant(start_us), instant(end_us)
+            )
+        ).fetchone()
+        assert row is not None
+        if row[0]:
+            return sum(map(len, readings_between(connection, start_us, end_us)))
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            total = 0
+            for name, whole, readings in _pieces(connection, start_us, end_us):
+                total += readings if whole else _count_piece(connection, name, start_us, end_us)
+            return total
+
+
+def status(connection: Connection) -> StoreStatus:
+    """How the store stands."""
+    with translated():
+        row = connection.execute(
+            """
+            SELECT coalesce((SELECT position FROM positions WHERE consumer = 'store' AND partition = 0), 0), stream_us,
+                   stored, late, duplicate, conflicting, refused_old, blocks,
+                   (SELECT count(*) FROM open_parts),
+                   (SELECT count(*) FROM open_parts WHERE closes_us <= stream_us),
+                   EXISTS (SELECT FROM late_readings),
+                   extract(epoch FROM clock_timestamp() - written_at)::float8
+              FROM store_status
+            """
+        ).fetchone()
+        partitions = partitions_of(connection, *ALL_TIME)
+    assert row is not None
+    position, stream_us, stored, late, duplicate, conflicting, refused_old, blocks, *present = row
+    open_parts, closing, late_waiting, silent_s = present
+    return StoreStatus(
+        position=position, stream_us=stream_us, stored=stored, late=late, duplicate=duplicate, conflicting=conflicting,
+        refused_old=refused_old, blocks=blocks, open_parts=open_parts, closing=closing,
+        merging=bool(next_merge(partitions, stream_us)), partitions=len(partitions), late_waiting=late_waiting,
+        silent_s=silent_s,
+    )  # fmt: skip
+
+
+def _rows_between(
+    connection: Connection, table: str, start_us: int, end_us: int, sensors: tuple[int, int]
+) -> ReadingBatch:
+    """sensors: the smallest and the largest id."""
+    query = sql.SQL(
+        "SELECT * FROM {} WHERE event_time >= {} AND event_time < {} AND sensor_id BETWEEN {} AND {}"
+    ).format(sql.Identifier(table), instant(start_us), instant(end_us), *map(sql.Literal, sensors))
+    return read_rows(copy_out(connection, query))
+
+
+def _pieces(connection: Connection, start_us: int, end_us: int) -> list[tuple[str, bool, int]]:
+    """(table, lies within [start, end), readings) of the partitions and open parts that overlap [start, end)."""
+    return connection.execute(
+        """
+        SELECT name, start_us >= %(start)s AND end_us <= %(end)s, readings FROM reading_partitions
+         WHERE start_us < %(end)s AND end_us > %(start)s
+         UNION ALL
+        SELECT 'open_blocks_' || part, start_us >= %(start)s AND end_us <= %(end)s, readings FROM open_parts
+         WHERE start_us < %(end)s AND end_us > %(start)s
+        """,
+        {"start": start_us, "end": end_us},
+    ).fetchall()
+
+
+def _count_piece(connection: Connection, name: str, start_us: int, end_us: int) -> int:
+    """How many readings of one table lie in [start, end)."""
+    table = sql.Identifier(name)
+    if name.startswith("open_blocks_"):
+        return sum(
+            len(_between(read_blocks(connection, query), start_us, end_us))
+            for query in (
+                sql.SQL("SELECT n, body FROM {} WHERE bucket >= {} AND bucket < {}").format(
+                    table, sql.Literal(low), sql.Literal(low + _COUNTED_BUCKETS)
+                )
+                for low in range(0, BUCKETS, _COUNTED_BUCKETS)
+            )
+        )
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE event_time >= {} AND event_time < {}").format(
+            table, instant(start_us), instant(end_us)
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _between(batch: ReadingBatch, start_us: int, end_us: int) -> ReadingBatch:
+    return batch.take((batch.event_time >= start_us) & (batch.event_time < end_us))
+
+
+def _from_arrays(sensor_id: int, cells: Sequence[bytes | None]) -> ReadingBatch:
+    """A sensor's readings from PostgreSQL's binary arrays of `_COLUMNS`."""
+    event_time, arrival_time, value, quality, origin = (
+        np.frombuffer(cell or b"", [("length", ">i4"), ("element", kind)], offset=_ARRAY_HEAD)["element"]
+        for cell, kind in zip(cells, (">i8", ">i8", ">f8", ">i2", ">i2"), strict=False)
+    )
+    return ReadingBatch.of(
+        np.full(len(event_time), sensor_id, np.int64), event_time.astype(np.int64) + PG_EPOCH_US,
+        arrival_time.astype(np.int64) + PG_EPOCH_US, value, quality, origin,
+    )  # fmt: skip

@@ -1,0 +1,203 @@
+"""Writes blocks: judged, split by part of time and copied in one transaction with the fenced position.
+
+What it keeps in memory (the newest of every sensor, the open parts) is a function of what is committed, and is read
+anew whenever a commit's outcome is not known. So each reading is stored once, whatever is killed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from psycopg import sql
+
+from schemas.errors import Fenced
+from schemas.readings import ReadingBatch
+from streams.ports import LogReader
+from streams.store.blocks import block_payload, in_order, row_payload
+from streams.store.edge import Connection, copy_in, translated
+from streams.store.last_values import load_last_values
+from streams.store.newest import LastValues, Newest, Verdict
+from streams.store.parts import closes_us, parts_of
+
+CONSUMER = "store"
+"""Its place in `positions`; the log must keep what lies above it (and above `last_values.CONSUMER`)."""
+_REPLAY_ENTRIES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one block's readings."""
+
+    stored: int
+    late: int
+    duplicate: int
+    conflicting: int
+    """Of the duplicates those with another value."""
+    refused_old: int
+
+
+class BlockWriter:
+    """One to a connection; made anew after any failure. `write` and the keeper's calls may come from two threads."""
+
+    def __init__(self, connection: Connection, reader: LogReader, retention_us: int) -> None:
+        """Take the store's place over and rebuild its memory. Raises ServiceAway or CorruptState.
+
+        What the last saved values do not cover is read again from the log, which keeps it for that.
+        """
+        self._connection = connection
+        self._retention_us = retention_us
+        self._lock = threading.Lock()
+        self._owner = secrets.randbits(62)
+        self.position = self._take_over()
+        self._newest = Newest()
+        covered = load_last_values(connection, self._newest)
+        self._replay(reader, covered)
+        row = connection.execute("SELECT stream_us FROM store_status").fetchone()
+        assert row is not None
+        self.stream_us: int = row[0]
+        self._parts: dict[tuple[int, int], int] = {
+            (start, end): part
+            for part, start, end in connection.execute("SELECT part, start_us, end_us FROM open_parts ORDER BY part")
+        }
+        connection.execute("CREATE TEMP TABLE arriving (LIKE late_readings) ON COMMIT DELETE ROWS")
+
+    def write(self, batch: ReadingBatch, position: int, stream_us: int, rate: float) -> Written:
+        """Commit the readings of the log's entries up to `position`, in the order they came.
+
+        stream_us: the largest tick or arrival so far.  rate: readings a second, which sets how long parts are.
+        Raises Fenced when another store has taken over, ServiceAway when PostgreSQL is away or full; in any case of
+        failure this object is of no more use.
+        """
+        ordered = in_order(batch)
+        with self._lock, translated(needed_bytes=64 * len(batch)):
+            verdicts = self._newest.judge(ordered, self._retention_us)
+            counts = np.bincount(verdicts, minlength=len(Verdict))
+            new = ordered if counts[Verdict.NEW] == len(ordered) else ordered.take(verdicts == Verdict.NEW)
+            stream_us = max(stream_us, self.stream_us)
+            with self._connection.transaction():
+                self._move(position)
+                for start_us, end_us, where in parts_of(new.event_time, stream_us, rate):
+                    self._add_to_part(start_us, end_us, new.take(where), stream_us)
+                added, again, conflicting = self._add_late(ordered.take(verdicts == Verdict.LATE))
+                written = Written(
+                    stored=len(new),
+                    late=added,
+                    duplicate=int(counts[Verdict.DUPLICATE] + counts[Verdict.CONFLICTING]) + again,
+                    conflicting=int(counts[Verdict.CONFLICTING]) + conflicting,
+                    refused_old=int(counts[Verdict.TOO_OLD]),
+                )
+                self._count(written, stream_us)
+            self.position = position
+            self.stream_us = stream_us
+        return written
+
+    def withdraw_part(self, part: int) -> None:
+        """Return when nothing more is written to `part`; later readings of its time get a new one."""
+        with self._lock:
+            self._parts = {span: number for span, number in self._parts.items() if number != part}
+
+    def changed_sensors(self) -> int:
+        with self._lock:
+            return self._newest.changed
+
+    def take_changed(self) -> tuple[LastValues, int]:
+        """What became newer since the last call, and the position it is exact for."""
+        with self._lock:
+            return self._newest.take_changed(), self.position
+
+    def _take_over(self) -> int:
+        """The committed position; waits for a commit of the former owner that is under way, and refuses later ones."""
+        row = self._connection.execute(
+            "INSERT INTO positions (consumer, partition, owner) VALUES (%s, 0, %s)"
+            " ON CONFLICT (consumer, partition) DO UPDATE SET owner = excluded.owner RETURNING position",
+            (CONSUMER, self._owner),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _replay(self, reader: LogReader, covered: int) -> None:
+        at = min(covered, self.position)
+        while at < self.position:
+            entries = reader.read(at, _REPLAY_ENTRIES)
+            batches = [e.payload for e in entries if isinstance(e.payload, ReadingBatch) and e.number <= self.position]
+            if batches:
+                self._newest.judge(in_order(ReadingBatch.concat(batches)), self._retention_us)
+            if not entries:
+                break
+            at = entries[-1].number
+
+    def _move(self, position: int) -> None:
+        moved = self._connection.execute(
+            "UPDATE positions SET position = %s WHERE consumer = %s AND partition = 0 AND position = %s AND owner = %s",
+            (position, CONSUMER, self.position, self._owner),
+        )
+        if moved.rowcount != 1:
+            raise Fenced(
+                "another store has taken over the readings.",
+                mend="Only one Tocsin may run on a database; end the other one.",
+            )
+
+    def _add_to_part(self, start_us: int, end_us: int, batch: ReadingBatch, stream_us: int) -> None:
+        part = self._parts.get((start_us, end_us))
+        # The keeper of a store that was killed may still be closing this part in a backend of its own: then this waits
+        # for it and finds the part gone.
+        if part is None or not self._grow(part, len(batch)):
+            part = self._parts[start_us, end_us] = self._make_part(start_us, end_us, stream_us)
+            self._grow(part, len(batch))
+        copy_in(self._connection, f"open_blocks_{part}", block_payload(part, batch))
+
+    def _grow(self, part: int, readings: int) -> bool:
+        """Count readings into a part; False when it is no longer open."""
+        grown = self._connection.execute(
+            "UPDATE open_parts SET readings = readings + %s WHERE part = %s", (readings, part)
+        )
+        return grown.rowcount == 1
+
+    def _make_part(self, start_us: int, end_us: int, stream_us: int) -> int:
+        row = self._connection.execute(
+            "INSERT INTO open_parts VALUES (nextval('store_numbers'), %s, %s, %s) RETURNING part",
+            (start_us, end_us, closes_us(end_us, stream_us)),
+        ).fetchone()
+        assert row is not None
+        part = int(row[0])
+        table = sql.Identifier(f"open_blocks_{part}")
+        # Made apart and then attached: that takes no lock which a reader would wait for. It lives for minutes, so
+        # vacuuming it would be work for nothing.
+        self._connection.execute(
+            sql.SQL("CREATE TABLE {} (LIKE open_blocks INCLUDING ALL) WITH (autovacuum_enabled = off)").format(table)
+        )
+        self._connection.execute(
+            sql.SQL("ALTER TABLE open_blocks ATTACH PARTITION {} FOR VALUES IN ({})").format(table, sql.Literal(part))
+        )
+        return part
+
+    def _add_late(self, batch: ReadingBatch) -> tuple[int, int, int]:
+        """Returns how many were added, how many were there already, and how many of these bore another value."""
+        if not len(batch):
+            return 0, 0, 0
+        copy_in(self._connection, "arriving", row_payload(batch))
+        added = self._connection.execute(
+            "INSERT INTO late_readings SELECT * FROM arriving ORDER BY ctid ON CONFLICT DO NOTHING"
+        ).rowcount
+        if added == len(batch):
+            return added, 0, 0
+        row = self._connection.execute(
+            "SELECT count(*) FROM arriving AS a JOIN late_readings AS l USING (sensor_id, event_time)"
+            " WHERE a.value <> l.value"
+        ).fetchone()
+        assert row is not None
+        return added, len(batch) - added, row[0]
+
+    def _count(self, written: Written, stream_us: int) -> None:
+        self._connection.execute(
+            """
+            UPDATE store_status
+               SET stream_us = %s, stored = stored + %s, late = late + %s, duplicate = duplicate + %s,
+                   conflicting = conflicting + %s, refused_old = refused_old + %s, blocks = blocks + 1,
+                   written_at = now()
+            """,
+            (stream_us, written.stored, written.late, written.duplicate, written.conflicting, written.refused_old),
+        )
