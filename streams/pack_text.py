@@ -180,11 +180,13 @@ class Table:
             return default
         return round(float(found[1]) * _UNIT_US[found[2]])
 
-    def table(self, key: str, required: bool) -> Table:
+    def table(self, key: str) -> Table | None:
+        """None, with a mistake, when it is not there or is something else."""
         value = self.values.get(key)
-        if value is None and required:
+        if value is None:
             self.wrong(key, f"`{key}` is missing.", f"Add {key} = {{ … }}.")
-        elif value is not None and not isinstance(value, dict):
+            return None
+        if not isinstance(value, dict):
             self.wrong(key, f"`{key}` must be a table.", f'Write {key} = {{ at_or_above = 56.0, for = "10s" }}.')
-            value = None
-        return Table(value or {}, self.array, self.index, self.lines, self.mistakes, f"{self.prefix}{key}.", self.label)
+            return None
+        return Table(value, self.array, self.index, self.lines, self.mistakes, f"{self.prefix}{key}.", self.label)

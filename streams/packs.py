@@ -124,8 +124,9 @@ def _rule(table: Table) -> Rule:
         source=table.text("source"),
     )
     before = len(table.mistakes)
-    rule = _raise(table.table("raise", required=True), rule)
-    rule = _clear(table.table("clear", required=True), rule)
+    for key, read in (("raise", _raise), ("clear", _clear)):
+        said = table.table(key)
+        rule = rule if said is None else read(said, rule)
     if len(table.mistakes) == before:
         check_rule(table, rule)
     return rule

@@ -1,0 +1,55 @@
+"""Asking a running Tocsin to judge by another rule pack, and reading which one it judges by.
+
+The asking is a row of `control_outbox`; the dispatcher makes it a log entry, so every reading is judged by one pack
+that can be named afterwards.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from schemas.entries import PackActivated, encode
+from schemas.errors import ServiceAway
+from schemas.rules import RulePack
+from streams.log.session import connect
+from streams.packs import parse_pack
+
+_ASK = "INSERT INTO control_outbox (body) VALUES (%s) RETURNING id"
+_FATE = "SELECT logged_number, refused FROM control_outbox WHERE id = %s"
+_ACTIVE = """
+    SELECT version, toml FROM rule_pack_activations JOIN rule_packs USING (version)
+     WHERE partition = %s ORDER BY number DESC LIMIT 1
+"""
+
+
+def ask_to_activate(dsn: str, pack: RulePack) -> int:
+    """Ask for `pack` to become the active one; returns the number of the asking. Raises ServiceAway."""
+    try:
+        with connect(dsn, "tocsin-rules") as connection:
+            row = connection.execute(_ASK, (encode(PackActivated(pack.version, pack.toml)),)).fetchone()
+    except psycopg.OperationalError as error:
+        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+    assert row is not None
+    return int(row[0])
+
+
+def entry_of(dsn: str, asking: int) -> int | None:
+    """The log entry that `asking` became; None while it waits. Raises ServiceAway, also when it was refused."""
+    try:
+        with connect(dsn, "tocsin-rules") as connection:
+            row = connection.execute(_FATE, (asking,)).fetchone()
+    except psycopg.OperationalError as error:
+        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+    if row is not None and row[1]:
+        raise ServiceAway("the log", f"the pack was refused: {row[1]}")
+    return int(row[0]) if row is not None and row[0] is not None else None
+
+
+def active_pack(dsn: str, *, partition: int = 0) -> RulePack | None:
+    """The pack that was activated last; None in a fresh log. Raises ServiceAway or PackRefused."""
+    try:
+        with connect(dsn, "tocsin-rules") as connection:
+            row = connection.execute(_ACTIVE, (partition,)).fetchone()
+    except psycopg.OperationalError as error:
+        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+    return parse_pack(row[1], str(row[0])) if row else None
