@@ -14,17 +14,17 @@ import numpy.typing as npt
 
 
 class Column:
-    """A one-dimensional array of `dtype` that starts as zeros and grows in place.
+    """A one-dimensional array of `dtype` that starts as zeros and grows.
 
-    `array` is valid until the next `reserve`, which raises BufferError while somebody else keeps a view of it.
+    `array` is the column until the next `reserve`; a view that somebody keeps beyond it shows the old content, since
+    then, and only then, growing copies. (Numba's compiler keeps its first arguments for a while.)
     """
 
     __slots__ = ("_memory", "array")
 
     def __init__(self, dtype: npt.DTypeLike, length: int) -> None:
         kind = np.dtype(dtype)
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self._memory = mmap.mmap(-1, _pages(length * kind.itemsize), flags=flags)
+        self._memory = _anonymous(length * kind.itemsize)
         self.array: npt.NDArray[Any] = np.frombuffer(self._memory, kind)
 
     def __len__(self) -> int:
@@ -38,8 +38,15 @@ class Column:
         self.array = np.empty(0, kind)
         try:
             self._memory.resize(_pages(wanted * kind.itemsize))
-        finally:
-            self.array = np.frombuffer(self._memory, kind)
+        except BufferError:
+            before = np.frombuffer(self._memory, kind)
+            self._memory = _anonymous(wanted * kind.itemsize)
+            np.frombuffer(self._memory, kind)[: len(before)] = before
+        self.array = np.frombuffer(self._memory, kind)
+
+
+def _anonymous(size: int) -> mmap.mmap:
+    return mmap.mmap(-1, _pages(size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _pages(size: int) -> int:
