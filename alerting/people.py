@@ -37,6 +37,10 @@ class UnknownAlarm(TocsinError):
         super().__init__(f"there is no alarm {key}.", mend="Look with `tocsin alarms list --all`.")
 
 
+class UnknownCommand(TocsinError):
+    pass
+
+
 class NotPossible(TocsinError):
     """What was asked does not fit what is: said why, nothing was changed."""
 
@@ -151,11 +155,13 @@ class People:
             raise NotPossible("this idempotency key was used for something else.", mend="Use a new one.")
         return _command(id_, "reset", asked[1], by, asked[3], asked[4] or "")
 
-    def command(self, id_: str) -> Command | None:
-        """What became of a command."""
+    def command(self, id_: str) -> Command:
+        """What became of a command. Raises UnknownCommand."""
         with self._transaction() as connection:
             row = connection.execute(_Q["one_command"], {"key": id_}).fetchone()
-        return None if row is None else _command(id_, "reset", row[1], row[2], row[3], row[4] or "")
+        if row is None:
+            raise UnknownCommand(f"nothing was asked under the key {id_}.")
+        return _command(id_, "reset", row[1], row[2], row[3], row[4] or "")
 
     def open_alarms(self, enterprise: str) -> list[AlarmView]:
         """All of them, worst first."""

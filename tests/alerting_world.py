@@ -156,7 +156,7 @@ class FarEnd:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with end._changed:
-                    end.requests.append((dict(self.headers.items()), body))
+                    end.requests.append(({**self.headers, "port": str(self.client_address[1])}, body))
                     number = len(end.requests)
                     end._changed.notify_all()
                 (reply or answer_with(200))(number, self)

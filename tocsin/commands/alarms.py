@@ -111,7 +111,7 @@ def reset(key: Key, by: By, note: Note = "", step: Step = None, data: Data = Non
         until = time.monotonic() + ANSWER_WITHIN_S
         while command.standing == ASKED and time.monotonic() < until:
             time.sleep(_LOOK_EVERY_S)
-            command = people.command(command.key) or command
+            command = people.command(command.key)
     if json:
         _print_json(command)
     if command.standing == REFUSED:

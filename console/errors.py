@@ -1,0 +1,105 @@
+"""The one shape in which the API says that something went wrong, for every endpoint and every cause.
+
+    {"error": {"code": "not_found", "what": "there is no alarm 12.", "field": "", "mend": "Look at /api/v1/alarms."}}
+
+`code` is one of `CODES`; `what` and `mend` are sentences for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from alerting.people import NotPossible, UnknownAlarm, UnknownCommand
+from schemas.errors import ConfigError, ServiceAway, TocsinError
+
+CODES: dict[str, int] = {
+    "bad_request": 400,
+    "unauthorized": 401,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_possible": 409,
+    "length_required": 411,
+    "too_large": 413,
+    "internal": 500,
+    "away": 503,
+}
+"""code → HTTP status."""
+_CODE_OF_STATUS = {status: code for code, status in CODES.items()}
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "what", "field", "mend"],
+            "properties": {
+                "code": {"type": "string", "enum": list(CODES)},
+                "what": {"type": "string", "description": "What is wrong, for a person."},
+                "field": {"type": "string", "description": "The parameter or key that is meant, or empty."},
+                "mend": {"type": "string", "description": "What can be done about it, or empty."},
+            },
+        }
+    },
+}
+
+
+def error_body(code: str, what: str, field: str = "", mend: str = "") -> dict[str, Any]:
+    return {"error": {"code": code, "what": what, "field": field, "mend": mend}}
+
+
+def error_response(
+    code: str, what: str, field: str = "", mend: str = "", headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse(error_body(code, what, field, mend), CODES[code], headers)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Give every failure of `app` the shape, also those of the framework."""
+    app.add_exception_handler(TocsinError, _tocsin)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
+
+
+async def _tocsin(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TocsinError)
+    if isinstance(error, UnknownAlarm):
+        return error_response("not_found", error.what, mend="Look at /api/v1/alarms?state=all.")
+    if isinstance(error, UnknownCommand):
+        return error_response("not_found", error.what)
+    if isinstance(error, NotPossible):
+        return error_response("not_possible", error.what, mend=error.mend)
+    if isinstance(error, ConfigError):
+        return error_response("bad_request", str(error), error.field, error.mend)
+    if isinstance(error, ServiceAway):
+        wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
+        # Only the service's name: what a driver says may hold addresses and names.
+        return error_response("away", f"{error.service} does not answer.", mend="Try again.", headers=wait)
+    return error_response("internal", "something failed here.", mend="Look into the log.")
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:])
+    return error_response("bad_request", f"{first['msg']}.", field, "See /api/v1/openapi.json.")
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODE_OF_STATUS.get(error.status_code, "bad_request")
+    what = f"there is nothing at {request.url.path}." if code == "not_found" else f"{error.detail}."
+    headers = {**(error.headers or {})}
+    return error_response(code, what, mend="See /api/v1/openapi.json.", headers=headers)
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    return error_response("internal", "something failed here.", mend="Look into the log.")
