@@ -24,7 +24,7 @@ class Saver:
         self._thread: threading.Thread | None = None
         self.saved = 0
         """Generations saved by this process."""
-        self.failure: BaseException | None = None
+        self._failure: BaseException | None = None
 
     @property
     def busy(self) -> bool:
@@ -45,8 +45,13 @@ class Saver:
     def wait_idle(self, timeout_s: float) -> bool:
         """True once nothing is being saved; False after `timeout_s` or when saving has failed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting is None or self.failure is not None, timeout_s)
+            self._changed.wait_for(lambda: self._waiting is None or self._failure is not None, timeout_s)
             return self._waiting is None
+
+    def check(self) -> None:
+        """Raise what saving has failed with."""
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         """End the thread; a snapshot that is not saved by now is given up, and the last generation stands."""
@@ -67,7 +72,7 @@ class Saver:
             try:
                 self._save(snapshot)
             except Exception as error:  # noqa: BLE001 - raised again by the judging thread
-                self.failure = error
+                self._failure = error
                 with self._changed:
                     self._changed.notify_all()
                 return

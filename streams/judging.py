@@ -138,8 +138,7 @@ class Judging:
     def _judge_live(self) -> None:
         committed_at = checkpoint_at = self._monotonic()
         while not self._stop.is_set():
-            if self._saver.failure is not None:
-                raise self._saver.failure
+            self._saver.check()
             for entry in self._read(_READ):
                 self._apply(entry)
                 if (self._events or self._answers) and self._monotonic() - committed_at > _BUNCH_S:
@@ -213,6 +212,7 @@ class Judging:
         if self._saver.wait_idle(_LAST_CHECKPOINT_S):
             self._checkpoint()
             self._saver.wait_idle(max(0.0, until - self._monotonic()))
+        self._saver.check()
 
     def _patiently(self, call: Callable[[], _T]) -> _T:
         """Call until the service answers. Raises _Stopped when `stop` comes first."""
