@@ -69,6 +69,8 @@ class JsonIntake:
             decoded = decode(messages, rest, self._sensors)
             parts.append(_Part(decoded.readings, decoded.message))
             left = np.flatnonzero(decoded.state != TAKEN)
+            if not len(left):
+                break
             is_new = decoded.state[left] == NEW
             later = is_new & (np.cumsum(is_new) > most)
             one_by_one = rest[left[~later]]

@@ -84,7 +84,7 @@ def decode(messages: MessageBatch, which: I64, sensors: SensorTable) -> Decoded:
 @inlined
 def _space(data: Any, at: Any, end: Any) -> Any:
     """The index of the next byte that is not JSON's white space."""
-    while at < end and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
+    while at < end and data[at] <= 32 and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
         at += 1
     return at
 
@@ -98,6 +98,14 @@ def _is_word(data: Any, at: Any, end: Any, word: Any) -> Any:
     for i in range(len(word)):
         same &= data[at + i] == word[i]
     return same
+
+
+@inlined
+def _index_of(name: Any, end: Any, hash_key: Any, depth: Any, directory: Any, slots: Any, arena: Any) -> Any:
+    """The dense index of the sensor that `name[:end]` names, negative when it is not known."""
+    start = np.int64(0)  # typed, or the helpers would be compiled a second time for a literal
+    tag = siphash(name, start, end, hash_key) >> np.uint64(32)
+    return find_key(name, start, end, tag, depth, directory, slots, arena)
 
 
 @inlined
@@ -171,8 +179,7 @@ def _scan(
             if online or (end - at == 7 and _is_word(data, at, end, _OFFLINE)):
                 for i in range(6):
                     name[4 + i] = _ONLINE[i]
-                tag = siphash(name, 0, 10, hash_key) >> np.uint64(32)
-                index = find_key(name, 0, 10, tag, depth, directory, slots, arena)
+                index = _index_of(name, np.int64(10), hash_key, depth, directory, slots, arena)
                 verdict = NEW
                 if index >= 0:
                     verdict = TAKEN
@@ -200,29 +207,26 @@ def _scan(
             whole = False
             while at < end and data[at] == 34:  # one field a turn
                 at += 1
-                key = at
-                plain = True
-                while at < end and data[at] != 34:
-                    plain = plain and 32 <= data[at] < 127 and data[at] != 92
+                # A known key is plain, so nothing else need be said of its characters; one with an escape is not known.
+                length = 0
+                while at < end and data[at] != 34 and length < _LONGEST_KEY:
+                    name[4 + length] = data[at]
+                    length += 1
                     at += 1
-                length = at - key
                 at = _space(data, at + 1, end)
-                if not plain or length == 0 or length > _LONGEST_KEY or at >= end or data[at] != 58:
+                if at >= end or data[at] != 58:
                     break
                 at = _space(data, at + 1, end)
                 if at >= end:
                     break
-                if length == 2 and data[key] == 116 and data[key + 1] == 115:
+                if length == 2 and name[4] == 116 and name[5] == 115:
                     if event != -1:
                         break
                     at, event = _read_ts(data, at, end)
                     if event < YEAR_2000_US or event > latest:
                         break
                 else:
-                    for i in range(length):
-                        name[4 + i] = data[key + i]
-                    tag = siphash(name, 0, 4 + length, hash_key) >> np.uint64(32)
-                    index = find_key(name, 0, 4 + length, tag, depth, directory, slots, arena)
+                    index = _index_of(name, 4 + length, hash_key, depth, directory, slots, arena)
                     if index < 0:
                         verdict = NEW
                         break
