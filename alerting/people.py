@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from schemas.errors import TocsinError
 _Q = load_queries("alerting")
 _IDLE_CONNECTIONS = 4
 LONGEST_PAGE = 500
+_KEY = re.compile(r"[0-9a-f]{32}\Z")
 ASKED, ACCEPTED, REFUSED = "asked", "accepted", "refused"
 
 ReadingsAround = Callable[[str, int, int], Sequence[tuple[int, float]] | None]
@@ -157,8 +159,10 @@ class People:
 
     def command(self, id_: str) -> Command:
         """What became of a command. Raises UnknownCommand."""
-        with self._transaction() as connection:
-            row = connection.execute(_Q["one_command"], {"key": id_}).fetchone()
+        row = None
+        if "\0" not in id_:
+            with self._transaction() as connection:
+                row = connection.execute(_Q["one_command"], {"key": id_}).fetchone()
         if row is None:
             raise UnknownCommand(f"nothing was asked under the key {id_}.")
         return _command(id_, "reset", row[1], row[2], row[3], row[4] or "")
@@ -169,6 +173,8 @@ class People:
             return [views.view(alarm) for alarm in store.open_alarms(connection, enterprise)]
 
     def _one(self, connection: Connection, key: str, *, held: bool) -> Alarm:
+        if not _KEY.match(key):
+            raise UnknownAlarm(key)
         row = connection.execute(_Q["one_alarm_held" if held else "one_alarm"], {"key": key}).fetchone()
         if row is None:
             raise UnknownAlarm(key)

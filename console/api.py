@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI, Header, Query, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from alerting.people import ASKED, LONGEST_PAGE, People, Wanted
 from alerting.views import AlarmDetail, AlarmPage, AlarmView, Command, decode_cursor
@@ -25,11 +25,18 @@ from schemas.alarms import Grade, Kind
 PartState = Callable[[], str]
 """What is wrong with a part, for a person; empty when all is well. Must not block."""
 
+_NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in text
+Enterprise = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 GradeWord = Literal["blue", "yellow", "orange", "red"]
 _ANSWERS = (AlarmPage, AlarmDetail, AlarmView, Command)
 _IDEMPOTENCY = Annotated[
     str,
-    Header(alias="Idempotency-Key", max_length=200, description="A repeat under the same key changes nothing."),
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        pattern=r"^[\x21-\x7e]*$",
+        description="A repeat under the same key changes nothing.",
+    ),
 ]
 
 
@@ -38,9 +45,9 @@ class Act(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: str = Field(min_length=1, max_length=100, description="Who does this.")
+    by: str = Field(min_length=1, max_length=100, pattern=_NO_NUL, description="Who does this.")
     step: int | None = Field(None, ge=1, lt=1 << 31, description="The step that was seen; the newest if left out.")
-    note: str = Field("", max_length=1000)
+    note: str = Field("", max_length=1000, pattern=_NO_NUL)
 
 
 def make_api(people: People, registry: CollectorRegistry, parts: Mapping[str, PartState], token: str) -> FastAPI:
@@ -93,7 +100,7 @@ def _alarms(people: People) -> APIRouter:
         state: Annotated[Literal["open", "ended", "all"], Query()] = "open",
         grade: Annotated[list[GradeWord] | None, Query(description="Repeatable.")] = None,
         kind: Annotated[list[Kind] | None, Query(description="Repeatable.")] = None,
-        enterprise: Annotated[list[str] | None, Query(description="Repeatable.")] = None,
+        enterprise: Annotated[list[Enterprise] | None, Query(description="Repeatable.")] = None,
         limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 100,
         cursor: Annotated[str, Query(max_length=500, description="`next` of the page before.")] = "",
     ) -> Response:
