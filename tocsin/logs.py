@@ -9,7 +9,7 @@ import structlog
 
 
 def configure(*, quiet: bool = False) -> None:
-    """Set the process's log lines up, once, at its start. `quiet` leaves warnings and worse (a live picture is shown)."""
+    """Set the process's log lines up, once, at its start. `quiet`: only warnings and worse."""
     render: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(colors=True) if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )

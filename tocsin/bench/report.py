@@ -86,9 +86,8 @@ def write_json(path: Path, rows: Sequence[Row], seed: int) -> None:
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading, justify in (("figure", "left"), ("value", "right"), ("unit", "left"), ("needed", "right"),
-                             ("goal", "right"), ("", "left"), ("note", "left")):  # fmt: skip
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]  rich's literal of "left" and "right"
+    for heading in ("figure", "value", "unit", "needed", "goal", "", "note"):
+        table.add_column(heading, justify="right" if heading in ("value", "needed", "goal") else "left")
     marks = {True: "[green]holds[/]", False: "[red]short[/]", None: ""}
     for row in rows:
         table.add_row(

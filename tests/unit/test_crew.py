@@ -1,0 +1,45 @@
+"""Threads of one process live and end together."""
+
+from __future__ import annotations
+
+import threading
+
+from tocsin.crew import Crew
+
+
+def test_parts_are_stopped_in_reverse_order() -> None:
+    """The door stops before the log's writer that it needs."""
+    crew = Crew()
+    stopped: list[str] = []
+    for name in ("log", "door"):
+        until = threading.Event()
+
+        def stop(name: str = name, until: threading.Event = until) -> None:
+            stopped.append(name)
+            until.set()
+
+        crew.start(name, lambda until=until: until.wait() and None, stop)
+    assert crew.stop(5.0) == []
+    assert stopped == ["door", "log"]
+
+
+def test_a_failing_part_is_told_at_once() -> None:
+    """A process that has lost a part must not look healthy."""
+    crew = Crew()
+
+    def run() -> None:
+        raise RuntimeError("gone")
+
+    crew.start("judge", run, lambda: None)
+    assert crew.failed.wait(5.0)
+    assert crew.failed_part == "judge"
+    assert str(crew.failure) == "gone"
+
+
+def test_a_part_that_does_not_end_is_named() -> None:
+    """Ctrl-C must not hang, and must not hide who did."""
+    crew = Crew()
+    forever = threading.Event()
+    crew.start("stubborn", lambda: forever.wait() and None, lambda: None)
+    assert crew.stop(0.05) == ["stubborn"]
+    forever.set()

@@ -1,0 +1,42 @@
+"""`tocsin doctor`: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from tocsin.settings import Settings
+
+app = typer.Typer()
+_STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Of the Tocsin to examine. [TOCSIN_DATA, ./tocsin-data]")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON array, for programs.")] = False,
+) -> None:
+    """Look at every part; exit code 1 if something is wrong.
+
+    For example: `tocsin doctor --data ./tocsin-data`
+    """
+    from tocsin.doctor import Verdict, examine  # noqa: PLC0415  not needed for --help
+
+    console = Console(highlight=False)
+    findings = []
+    for finding in examine(Settings.told(data=data)):
+        findings.append(finding)
+        if not json:
+            console.print(f"[{_STYLES[finding.verdict]}]{finding.verdict:8}[/] {finding.part:12} {finding.words}")
+            if finding.mend:
+                console.print(f"{'':22}{finding.mend}", style="dim")
+    if json:
+        sys.stdout.write(msgspec.json.encode([asdict(finding) for finding in findings]).decode() + "\n")
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,45 @@
+"""`tocsin up`: everything in one process."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tocsin.logs import configure
+from tocsin.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def up(
+    data: Annotated[Path | None, typer.Option(help="Where everything is kept. [TOCSIN_DATA, ./tocsin-data]")] = None,
+    mqtt_host: Annotated[str | None, typer.Option(help="Beyond loopback every device needs a login.")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(help="Of the door; 0 takes a free one. [1883]")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Of the HTTP API; 0 takes a free one. [8080]")] = None,
+    rules: Annotated[Path | None, typer.Option(help="A rule pack to activate. [the active one]")] = None,
+    routes: Annotated[Path | None, typer.Option(help="Who is told by which channel (TOML). [the journal]")] = None,
+) -> None:
+    """Run door, log, engine, alarms, store and API until Ctrl-C.
+
+    For example: `tocsin up --data ./tocsin-data --mqtt-port 1883`
+    """
+    from tocsin.one_process import OneProcess  # noqa: PLC0415  the engine is not needed for --help
+
+    configure()
+    settings = Settings.told(
+        data=data, mqtt_host=mqtt_host, mqtt_port=mqtt_port, http_port=http_port, rules=rules, routes=routes
+    )
+    process = OneProcess(settings, terminal=Console(highlight=False, markup=False, soft_wrap=True).print)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: process.tell_to_stop())
+    try:
+        process.start()
+        process.wait()
+    finally:
+        process.stop()
+    process.raise_failure()

@@ -1,0 +1,269 @@
+"""Everything in one process: each part is built once, handed what it needs, started in order, stopped in reverse.
+
+`docs/ideas/architecture.md` has the picture. Order of start: data directory, PostgreSQL (while the kernels load), log,
+judging, desk, store, HTTP, and the door last, so that nothing is acknowledged before it can be judged.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from alerting.channels.journal import Journal, JournalFile
+from alerting.channels.mqtt_events import MqttEvents
+from alerting.channels.webhook import Webhook
+from alerting.desk import Desk
+from alerting.heartbeat import Heartbeat
+from alerting.metrics import AlertingMetrics
+from alerting.people import People
+from alerting.ports import Channel
+from alerting.routes import JOURNAL, WEBHOOK
+from alerting.texts import load_texts
+from console.api import make_api
+from ingest.intake import JsonIntake
+from registry.logins import KnownLogins
+from schemas.errors import ServiceAway
+from schemas.identity import id_of
+from streams.checkpoints import PostgresCheckpoints
+from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
+from streams.engine import Engine
+from streams.judging import Judging
+from streams.log.postgres import PostgresLogWriter
+from streams.log.reader import PostgresLogReader
+from streams.packs import load_pack, parse_pack
+from streams.positions import PostgresPositions
+from streams.store.edge import session
+from streams.store.process import StoreSettings
+from streams.store.queries import history
+from streams.ticking import last_logged_us, run_ticks
+from streams.ticks import HouseTime
+from tocsin import failpoints
+from tocsin.clocks import clock_of
+from tocsin.crew import Crew
+from tocsin.data_directory import DataDirectory, Running
+from tocsin.housekeeping import Housekeeping
+from tocsin.http_server import HttpServer
+from tocsin.metrics import Stations
+from tocsin.migrate import migrate
+from tocsin.postgres import EmbeddedPostgres, cluster_in
+from tocsin.recipients import routes_of
+from tocsin.settings import Settings
+from tocsin.standing import Parts, StoreWatch
+from tocsin.store_child import StoreChild
+from tocsin.warm_up import warm_up
+
+_STOP_S = 4.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    mqtt_port: int
+    http_port: int
+
+
+class OneProcess:
+    """`start`, then `wait` until it is told to stop or a part fails, then `stop`.
+
+    terminal: takes the journal's lines, in colour if `colour`.
+    """
+
+    def __init__(
+        self, settings: Settings, *, terminal: Callable[[str], None] | None = None, colour: bool = False
+    ) -> None:
+        self.settings = settings
+        self.crew = Crew()
+        self.metrics = CollectorRegistry()
+        self._terminal = terminal
+        self._colour = colour
+        self._clock = clock_of(settings.clock_file)
+        self._failpoint = failpoints.from_setting(settings.failpoint)
+        self._directory = DataDirectory(settings.data)
+        self._postgres: EmbeddedPostgres | None = None
+        self._told = threading.Event()
+        self._closers: list[Callable[[], None]] = []
+
+    # --- life ---
+
+    def start(self) -> Addresses:
+        """Bring every part up. Raises ConfigError or ServiceAway with a mend; call `stop` in any case."""
+        self._directory.claim()
+        with ThreadPoolExecutor(1) as helper:
+            kernels = helper.submit(warm_up)
+            self.dsn = self._database()
+            migrate(self.dsn)
+            kernels.result()
+        self._open_log()
+        self._build_door()
+        self._start_desk()
+        self._start_judging()
+        self._start_store()
+        self._start_housekeeping()
+        addresses = self._start_edges()
+        self._directory.announce(Running(os.getpid(), addresses.mqtt_port, addresses.http_port))
+        return addresses
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Until told to stop or a part fails; False when `timeout_s` passed first."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while not (self._told.is_set() or self.crew.failed.is_set()):
+            left = 0.2 if until is None else min(0.2, until - time.monotonic())
+            if left <= 0:
+                return False
+            self._told.wait(left)
+        return True
+
+    def tell_to_stop(self) -> None:
+        """From a signal handler or another thread."""
+        self._told.set()
+
+    def stop(self) -> None:
+        """End every part within about five seconds; what was acknowledged is on disk already."""
+        late = self.crew.stop(_STOP_S)
+        for close in reversed(self._closers):
+            close()
+        if self._postgres is not None:
+            self._postgres.stop()
+        self._directory.release()
+        if late:
+            _log.warning("parts_ended_late", parts=late)
+
+    def raise_failure(self) -> None:
+        """Raise what ended a part, if anything did."""
+        if self.crew.failure is not None:
+            raise self.crew.failure
+
+    def troubles(self) -> dict[str, str]:
+        """Part → what is wrong with it, for those with which something is."""
+        said = {name: trouble() for name, trouble in self.parts.troubles().items()}
+        return {name: trouble for name, trouble in said.items() if trouble}
+
+    # --- parts, in the order of a reading's way back ---
+
+    def _database(self) -> str:
+        if self.settings.dsn:
+            return self.settings.dsn
+        self._postgres = EmbeddedPostgres(cluster_in(self.settings.data))
+        self._postgres.start()
+        return self._postgres.dsn()
+
+    def _open_log(self) -> None:
+        settings = self.settings
+        self.writer = PostgresLogWriter(self.dsn)
+        self._closers.append(self.writer.close)
+        self._activate_pack()
+        last_us = last_logged_us(self._reader(), self.writer.head)
+        self.house = HouseTime(last_us, self._clock.wall_us(), self._clock.monotonic_us())
+        stop = threading.Event()
+        self.crew.start("ticks", lambda: run_ticks(self.writer, self._clock, self.house, stop), stop.set)
+        stop_control = threading.Event()
+        self.control = ControlDispatcher(self.dsn, self.writer)
+        self.crew.start("control", lambda: self.control.run(stop_control), stop_control.set)
+        _log.info("log_open", head=self.writer.head, retention_h=settings.log_retention_h)
+
+    def _activate_pack(self) -> None:
+        """The pack that is named; in a fresh log the default one. Otherwise what was activated last stays."""
+        if self.settings.rules is not None or active_pack_version(self.dsn) is None:
+            pack = load_pack(self.settings.rules)
+            if ensure_pack(self.writer, self.dsn, pack):
+                _log.info("pack_activated", pack=pack.name, version=pack.version)
+
+    def _start_desk(self) -> None:
+        texts = load_texts()
+        self.logins = KnownLogins()
+        self.housekeeping = Housekeeping(
+            self.dsn, self.logins, self.settings.log_retention_h * 3600, self._clock.wall_us
+        )
+        self.housekeeping.refresh()
+        journal = Journal(
+            self.dsn,
+            texts,
+            self._clock.wall_us,
+            file=JournalFile(self.settings.data / "journal.jsonl"),
+            terminal=self._terminal,
+            colour=self._colour,
+        )
+        webhook = Webhook(self._clock.wall_us)
+        self._closers += [journal.close, webhook.close]
+        channels: dict[str, Channel] = {JOURNAL: journal, WEBHOOK: webhook}
+        self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
+        self.desk = Desk(
+            self.dsn,
+            routes_of(self.settings),
+            channels,
+            texts,
+            AlertingMetrics(self.metrics),
+            self._clock.wall_us,
+            self._failpoint,
+            suppression_of=self.housekeeping.suppression_of,
+            on_turn=self.mqtt_events.wake,
+        )
+        self.crew.start("desk", self.desk.run, self.desk.stop)
+        self.crew.start("mqtt_events", self.mqtt_events.run, self.mqtt_events.stop)
+
+    def _start_judging(self) -> None:
+        self.engine = Engine(None, read_pack=parse_pack)
+        positions = PostgresPositions(self.dsn, "engine")
+        checkpoints = PostgresCheckpoints(self.dsn, positions, failpoint=self._failpoint)
+        self.judging = Judging(
+            self.engine,
+            self._reader(),
+            positions,
+            checkpoints,
+            checkpoint_every_s=self.settings.checkpoint_s,
+            on_events=self.desk.wake,
+            failpoint=self._failpoint,
+        )
+        self.crew.start("judging", self.judging.run, self.judging.stop)
+
+    def _start_store(self) -> None:
+        settings = self.settings
+        point = settings.failpoint if settings.failpoint.startswith("while_partition_closes") else ""
+        self.store = StoreChild(StoreSettings(self.dsn, settings.reading_retention_days, point))
+        self._closers.append(self.store.kill)
+        self.crew.start("store", self.store.run, self.store.stop)
+
+    def _start_housekeeping(self) -> None:
+        self.crew.start("housekeeping", self.housekeeping.run, self.housekeeping.stop)
+        if self.settings.heartbeat_url:
+            beat = Heartbeat(self.settings.heartbeat_url, self.settings.heartbeat_s, lambda: not self.troubles())
+            self.crew.start("heartbeat", beat.run, beat.stop)
+
+    def _start_edges(self) -> Addresses:
+        """The API and, last, the door."""
+        settings = self.settings
+        self.people = People(self.dsn, self._clock.wall_us, self._readings_around)
+        self._closers.append(self.people.close)
+        store_watch = StoreWatch(self.dsn)
+        self.crew.start("store_watch", store_watch.run, store_watch.stop)
+        self.parts = Parts(
+            self.crew, self.writer, self.house, self._clock.monotonic_us, self.judging, self.engine, self.desk,
+            self.mqtt_events, store_watch, self.door.counts,
+        )  # fmt: skip
+        Stations(self.parts.stations(), self.metrics)
+        api = make_api(self.people, self.metrics, self.parts.troubles(), self._directory.token())
+        http = HttpServer(api, settings.http_host, settings.http_port)
+        self.crew.start("http", http.run, http.stop)
+        self.crew.start("door", self.door.run, self.door.stop)
+        return Addresses(self.door.port, http.port)
+
+    def _reader(self) -> PostgresLogReader:
+        reader = PostgresLogReader(self.dsn, tail=self.writer.tail)
+        self._closers.append(reader.close)
+        return reader
+
+    def _readings_around(self, sensor: str, start_us: int, end_us: int) -> list[tuple[int, float]] | None:
+        """For the evidence of an alarm; None while the store cannot say."""
+        try:
+            with session(self.dsn, "tocsin-evidence") as connection:
+                found = history(connection, id_of(sensor), start_us, end_us)
+        except ServiceAway:
+            return None
+        return list(zip(found.event_time.tolist(), found.value.tolist(), strict=True))
