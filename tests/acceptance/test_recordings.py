@@ -40,8 +40,8 @@ def test_house_fires_ring_before_the_slowest_real_alarm(series: str) -> None:
 def test_a_record_that_begins_in_smoke_rings_at_once() -> None:
     """SDC05's SMB_1 reads 5 %/m from its first row and 13 to 17 %/m from the fourth, at 17 s.
 
-    An offset, or the fire beside it; the records begin at ignition and cannot tell. A baseline starts at clean air, never
-    at the first reading, so it is taken as smoke: a false alarm can be mended. The real alarms of that room sounded at 32 s.
+    An offset, or the fire beside it; the record begins at ignition and cannot tell. A baseline starts at clean air,
+    never at the first reading, so it is taken as smoke: a false alarm can be mended. Real alarms there sounded at 32 s.
     """
     path = folder("nist_smoke_alarms") / "NIST_Smoke_Alarms_SDC05.csv.gz"
     first = min(b.t for b in replayed(path, ["SMB_1=smoke[OD/m]:SMB_1"]) if b.rings)
