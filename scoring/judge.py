@@ -155,10 +155,10 @@ def complete(m: Memory, number: Any, out: Any, begin: Any, end: Any) -> None:
         if rule["of_device"]:
             other = m.devices[m.cold[slot]["device"]]["head"]
             while other != NONE:
-                since = _least_since(m, other, rule["family"], since)
+                since = _least_since(m, i64(other), rule["family"], since)
                 other = m.cold[other]["next"]
         else:
-            since = _least_since(m, slot, rule["family"], since)
+            since = _least_since(m, i64(slot), rule["family"], since)
         o["since"] = since
 
 
@@ -244,7 +244,7 @@ def _live(
     else:
         timer["held"] += d
         timer["count"] = min(timer["count"] + 1, COUNT_MAX)
-    what = 0
+    what = i64(0)
     if phase == PENDING:
         if holds and timer["held"] >= rule["delay"] and timer["count"] >= rule["readings"]:
             phase = ACTIVE
@@ -254,7 +254,7 @@ def _live(
         what = DOWN
     timer["phase"] = phase
     if what:
-        k = tell(out, k, slot, reading, j, what, t, arrival)
+        k = tell(out, k, i64(slot), reading, j, what, t, arrival)
         o = out[k - 1]
         o["held"] = timer["held"]
         o["s"] = s
@@ -285,7 +285,7 @@ def judge(
     n_readings = len(numbers)
     head = m.head
     wanted = len(scores) > 0
-    k = 0
+    k = i64(0)
     for i in range(n_readings):
         if i >= AHEAD:
             break
@@ -307,7 +307,7 @@ def judge(
             continue
         r = m.sensors[slot]
         plan = m.plans[r["plan"]]
-        rules = plan["rules"]
+        rules = i64(plan["rules"])
         if k + rules + MOST_STEPS > len(out):
             return i, k
         t = times[i]
@@ -319,7 +319,7 @@ def judge(
         r["arrival"] = max(r["arrival"], arrival)
         age = i64(r["age"])
         if age & DEVICE_SILENT:
-            k = tell(out, k, slot, i, NONE, HEARD, arrival, arrival)
+            k = tell(out, k, slot, i, i64(NONE), i64(HEARD), arrival, arrival)
         if arrival < now:  # before the tick up to which the device's due time was worked out
             m.due[m.cold[slot]["device"]] = 0
 
@@ -366,7 +366,7 @@ def judge(
                 w = m.watches[number]
                 if ends and w["open"]:
                     w["open"] = 0
-                    k = tell(out, k, slot, i, NONE, BACKFILL_ENDS, t, arrival)
+                    k = tell(out, k, slot, i, i64(NONE), i64(BACKFILL_ENDS), t, arrival)
                 settle(m, number)
             continue
 
@@ -384,7 +384,7 @@ def judge(
             m.watches[number]["backfill_now"] = now
         elif number != NONE and m.watches[number]["open"]:
             m.watches[number]["open"] = 0
-            k = tell(out, k, slot, i, NONE, BACKFILL_ENDS, t, arrival)
+            k = tell(out, k, slot, i, i64(NONE), i64(BACKFILL_ENDS), t, arrival)
 
         # Faults that are counted.
         faults = (flags >> FAULTS_AT) & FAULTS_MOST
@@ -489,11 +489,11 @@ def judge(
         stuck = (t - r["same_since"]) / 1e6 if same >= SAME_ABLE else 0.0
         frozen = False
         if number == NONE and rules > 0:
-            loud = _is_loud(plan, VALUE, x) or _is_loud(plan, Z, abs(z))
-            loud = loud or _is_loud(plan, STUCK, stuck) or _is_loud(plan, RANGE, in_range)
-            loud = loud or _is_loud(plan, CLOCK_ROW, f64(faults)) or _is_loud(plan, RATED, rated)
-            loud = loud or (_is_loud(plan, RATE, rate) and x >= plan["rate_floor"])
-            loud = loud or _is_loud(plan, ABOVE, above) or _is_loud(plan, BASELINE, base)
+            loud = _is_loud(plan, i64(VALUE), x) or _is_loud(plan, i64(Z), abs(z))
+            loud = loud or _is_loud(plan, i64(STUCK), stuck) or _is_loud(plan, i64(RANGE), in_range)
+            loud = loud or _is_loud(plan, i64(CLOCK_ROW), f64(faults)) or _is_loud(plan, i64(RATED), rated)
+            loud = loud or (_is_loud(plan, i64(RATE), rate) and x >= plan["rate_floor"])
+            loud = loud or _is_loud(plan, i64(ABOVE), above) or _is_loud(plan, i64(BASELINE), base)
             if loud:
                 number = open_watch(m, slot, rules)
         if number != NONE:
@@ -544,6 +544,6 @@ def judge(
         if number != NONE:
             if ends and m.watches[number]["open"]:
                 m.watches[number]["open"] = 0
-                k = tell(out, k, slot, i, NONE, BACKFILL_ENDS, t, arrival)
+                k = tell(out, k, slot, i, i64(NONE), i64(BACKFILL_ENDS), t, arrival)
             settle(m, number)
     return n_readings, k

@@ -65,6 +65,8 @@ def _put(row: Any, mask: Any, number: Any, slot: Any) -> None:
 def add(table: IdTable, numbers: Any, first: Any) -> int:
     """Give `numbers` (new, each once) the slots first, first + 1 …; returns how many found room."""
     for i in range(len(numbers)):
+        if first + i >= len(table.ids):
+            return i
         number = numbers[i]
         segment = number & 255
         row = table.entries[segment]
@@ -97,5 +99,7 @@ def resolve(table: IdTable, numbers: Any, slots: Any) -> None:
 def slots_of(table: IdTable, numbers: I64) -> I32:
     """(n,) int32 slots of (n,) int64 ids, NONE (-1) where unknown."""
     slots = np.empty(len(numbers), np.int32)
-    resolve(table, numbers, slots)
+    view = numbers.view()
+    view.flags.writeable = False  # as the columns of a batch are, so that one compiled form serves both
+    resolve(table, view, slots)
     return slots

@@ -66,7 +66,7 @@ def _wait(m: Memory, number: Any, j: Any, now: Any, out: Any, k: Any) -> Any:
     rule = m.rules[plan["rules_at"] + j]
     timer = m.timers[w["timers"] + j]
     held = timer["held"] + (now - w["arrival"])
-    what = 0
+    what = i64(0)
     if timer["phase"] == PENDING and timer["held_before"]:
         if held >= rule["delay"] and timer["count"] >= rule["readings"]:
             timer["phase"] = ACTIVE
@@ -80,7 +80,7 @@ def _wait(m: Memory, number: Any, j: Any, now: Any, out: Any, k: Any) -> Any:
             s = f64(r["last"])
         elif rule["signal"] == RATED:
             s = f64(r["last"]) / plan["rated"]
-        k = tell(out, k, w["slot"], NONE, j, what, now, now)
+        k = tell(out, k, i64(w["slot"]), i64(NONE), j, what, now, now)
         out[k - 1]["held"] = held
         out[k - 1]["s"] = s
     return k
@@ -89,7 +89,7 @@ def _wait(m: Memory, number: Any, j: Any, now: Any, out: Any, k: Any) -> Any:
 @kernel
 def hold(m: Memory, due: Any, begin: Any, now: Any, out: Any) -> tuple[int, int]:
     """Advance held values of the watches due[begin:] in order, while `out` has room; (next, transitions written)."""
-    k = 0
+    k = i64(0)
     for i in range(begin, len(due)):
         number = due[i]
         w = m.watches[number]
@@ -99,7 +99,7 @@ def hold(m: Memory, due: Any, begin: Any, now: Any, out: Any) -> tuple[int, int]
         if not plan["on_change"]:
             continue
         before = k
-        for j in range(plan["rules"]):
+        for j in range(i64(plan["rules"])):
             k = _wait(m, number, j, now, out, k)
         if k > before:
             complete(m, number, out, before, k)
@@ -109,7 +109,7 @@ def hold(m: Memory, due: Any, begin: Any, now: Any, out: Any) -> tuple[int, int]
 @kernel
 def end_backfills(m: Memory, due: Any, begin: Any, now: Any, out: Any) -> tuple[int, int]:
     """End the back-fills of due[begin:] that are over, and settle each watch; (next, transitions written)."""
-    k = 0
+    k = i64(0)
     for i in range(begin, len(due)):
         if k + MOST_STEPS > len(out):
             return i, k
@@ -117,7 +117,7 @@ def end_backfills(m: Memory, due: Any, begin: Any, now: Any, out: Any) -> tuple[
         w = m.watches[number]
         if w["open"] and now - w["backfill_now"] >= BACKFILL_GRACE_US:
             w["open"] = 0
-            k = tell(out, k, w["slot"], NONE, NONE, BACKFILL_ENDS, now, now)
+            k = tell(out, k, i64(w["slot"]), i64(NONE), i64(NONE), i64(BACKFILL_ENDS), now, now)
         settle(m, number)
     return len(due), k
 
@@ -147,7 +147,7 @@ def overdue(m: Memory, hole_starts: Any, hole_ends: Any, begin: Any, now: Any, o
     hole_starts, hole_ends: (h,) int64, rising.  A device that is told may or may not be silent by a rule; one that is
     not told is not. Its next due time is never later than the first tick at which a rule could begin to hold.
     """
-    k = 0
+    k = i64(0)
     devices = m.head[DEVICES]
     for device in range(begin, devices):
         if m.due[device] > now:

@@ -79,7 +79,8 @@ def save(engine: Engine, position: int) -> Snapshot:
     for index, span in _changed(roster.device_dirty, roster.devices):
         chunks.append(Chunk("device ids", index, roster.device_table.ids[span].tobytes()))
         chunks.append(Chunk("devices", index, m.devices[span].tobytes()))
-    for index in range(roster.arena_saved // _ARENA_CHUNK, -(-roster.arena_used // _ARENA_CHUNK)):
+    first, last = roster.arena_saved // _ARENA_CHUNK, -(-roster.arena_used // _ARENA_CHUNK)
+    for index in range(first, last) if roster.arena_used > roster.arena_saved else ():
         end = min(roster.arena_used, (index + 1) * _ARENA_CHUNK)
         chunks.append(Chunk("arena", index, roster.arena[index * _ARENA_CHUNK : end].tobytes()))
     roster.arena_saved = roster.arena_used

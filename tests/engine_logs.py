@@ -22,6 +22,7 @@ from schemas.entries import (
 )
 from schemas.readings import ReadingBatch
 from schemas.rules import Override, Rule, RulePack, Signal, Watch
+from streams.packs import load_pack
 
 START = 1_790_000_000_000_000
 S = 1_000_000
@@ -113,7 +114,8 @@ OVERRIDDEN = replace(
     ),
 )
 TIGHT, LOOSE, OVERRIDDEN = (replace(pack, toml=pack.name) for pack in (TIGHT, LOOSE, OVERRIDDEN))
-PACKS = {pack.name: pack for pack in (TIGHT, LOOSE, OVERRIDDEN)}
+DEFAULT = replace(load_pack(), toml="default")
+PACKS = {pack.name: pack for pack in (TIGHT, LOOSE, OVERRIDDEN, DEFAULT)}
 """By name, which stands for their TOML."""
 
 SENSORS = [
