@@ -1,15 +1,15 @@
 """The naive twin of the engine: `docs/reference/detection.md` once more, in dicts and floats, slow and obvious.
 
 It judges what the compiled engine judged: property tests, the chaos judge and `tocsin replay --naive` compare them. It
-keeps no checkpoints. Its parts: `naive_sensor` (filters, signals, the life of a rule), `naive_alarms` (steps), and here
-the order in which things happen.
+keeps no checkpoints. Its parts: `naive_sensor` (filters, signals, the life of a rule), `naive_plan` (which rules hold
+for whom), `naive_alarms` (steps), and here the order in which things happen.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from schemas.alarms import AlarmEvent, Answer, Evidence, Grade, Kind, State
 from schemas.entries import (
@@ -24,16 +24,13 @@ from schemas.entries import (
 )
 from schemas.measures import BY_NAME
 from schemas.readings import Origin, Quality, ReadingBatch
-from schemas.rules import Override, Rule, RulePack, Signal, Watch
+from schemas.rules import Rule, RulePack, Signal
 from scoring.naive_alarms import Alarm, Moment, Step
-from scoring.naive_sensor import LATE_US, LONGEST_S, Phase, RuleState, SensorState, Transition
+from scoring.naive_plan import DeviceState, concerns, is_of_device, known, replanned, rules_for, unit_of
+from scoring.naive_sensor import LATE_US, Phase, RuleState, SensorState, Transition
 
 HOLE_US = 10_000_000
 BACKFILL_QUIET_US = 5_000_000
-DAILY_S = 21_600.0
-FIRE_MEASURES = frozenset({"smoke", "smoke_alarm", "temperature", "gas", "co"})
-_NO_MEASURE_NEEDED = frozenset({Signal.RANGE, Signal.STUCK, Signal.CLOCK, Signal.Z})
-_DEVICE_FAMILIES = frozenset({"silence", "clock"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,93 +40,6 @@ class NaiveVerdict:
     events: Sequence[AlarmEvent]
     answers: Sequence[Answer]
     scores: Sequence[float] = ()
-
-
-@dataclass(slots=True)
-class DeviceState:
-    """What the twin remembers of one device."""
-
-    enterprise: str
-    device: str
-    facts: DeviceFacts
-    sensors: list[SensorState] = field(default_factory=list)
-    rules: dict[str, RuleState] = field(default_factory=dict)
-    last_heard: int | None = None
-
-    @property
-    def key(self) -> str:
-        return f"{self.enterprise}/{self.device}"
-
-    @property
-    def declared_period(self) -> float | None:
-        return known(self.facts.period_s)
-
-    @property
-    def expected_period(self) -> float | None:
-        """T: declared, else the smallest that was learned from three gaps or more."""
-        learned = [
-            min(s.period, LONGEST_S) for s in self.sensors if s.period is not None and s.gaps >= 3 and not s.on_change
-        ]
-        return self.declared_period or min(learned, default=None)
-
-    def watch(self, period: float) -> Watch:
-        if period >= DAILY_S:
-            return Watch.DAILY
-        guards = any(s.measure.name in FIRE_MEASURES for s in self.sensors)
-        return Watch.FIRE if guards and self.facts.supply in ("mains", "gateway") else Watch.ANY
-
-
-def known(fact: float | None) -> float | None:
-    """A declared number, if it can be one."""
-    if fact is None or not math.isfinite(fact) or fact <= 0:
-        return None
-    return min(fact, LONGEST_S)
-
-
-def fits(override: Override, facts: DeviceFacts) -> bool:
-    wanted = {
-        override.heat_class: facts.heat_class or "A1",
-        override.trade: facts.trade,
-        override.enterprise: facts.enterprise,
-        override.device: f"{facts.enterprise}/{facts.device}",
-    }
-    return all(is_ == said for said, is_ in wanted.items() if said)
-
-
-def rules_for(pack: RulePack, facts: DeviceFacts) -> list[Rule]:
-    """The version of each rule that holds for a device, in the order of the pack."""
-    chosen = []
-    for rule in pack.rules:
-        if rule.profile and rule.profile not in facts.profiles:
-            continue
-        override = next((o for o in reversed(pack.overrides) if o.rule.id == rule.id and fits(o, facts)), None)
-        if override is None:
-            chosen.append(rule)
-        elif not override.off:
-            chosen.append(override.rule)
-    return chosen
-
-
-def concerns(rule: Rule, sensor: SensorState) -> bool:
-    if rule.signal is Signal.SILENCE:
-        return False
-    if (rule.signal in (Signal.Z, Signal.STUCK) and sensor.measure.flag) or (
-        rule.signal is Signal.STUCK and sensor.on_change
-    ):
-        return False
-    return sensor.measure.name in rule.measures if rule.measures else rule.signal in _NO_MEASURE_NEEDED
-
-
-def is_of_device(rule: Rule) -> bool:
-    return rule.family in _DEVICE_FAMILIES or rule.signal is Signal.SILENCE
-
-
-def unit_of(rule: Rule, sensor: SensorState | None) -> str:
-    if rule.signal in (Signal.STUCK, Signal.SILENCE):
-        return "s"
-    if sensor is None or rule.signal in (Signal.RATED, Signal.RANGE, Signal.CLOCK, Signal.Z):
-        return ""
-    return sensor.measure.unit + ("/min" if rule.signal is Signal.RATE else "")
 
 
 class NaiveEngine:
@@ -201,11 +111,11 @@ class NaiveEngine:
 
     def _plan_sensor(self, sensor: SensorState, device: DeviceState) -> None:
         wanted = [r for r in rules_for(self.pack, device.facts) if concerns(r, sensor)]
-        sensor.rules = _replanned(sensor.rules, wanted)
+        sensor.rules = replanned(sensor.rules, wanted)
 
     def _plan_device(self, device: DeviceState) -> None:
         wanted = [r for r in rules_for(self.pack, device.facts) if r.signal is Signal.SILENCE]
-        device.rules = _replanned(device.rules, wanted)
+        device.rules = replanned(device.rules, wanted)
 
     # --- a reading ---
 
@@ -514,16 +424,3 @@ class NaiveEngine:
             if step is not None:
                 self._emit(alarm, step, "tocsin", f"engine-{self.partition}", "")
             state.phase = Phase.IDLE
-
-
-def _replanned(states: dict[str, RuleState], wanted: list[Rule]) -> dict[str, RuleState]:
-    """Keep the state of every rule that is still the same rule; its new limits count from the next reading on."""
-    planned: dict[str, RuleState] = {}
-    for rule in wanted:
-        old = states.get(rule.id)
-        if old is not None and (old.rule.signal, old.rule.family) == (rule.signal, rule.family):
-            old.rule = rule
-            planned[rule.id] = old
-        else:
-            planned[rule.id] = RuleState(rule)
-    return planned
