@@ -1,4 +1,4 @@
-"""The reading store on a real PostgreSQL: late and doubled readings, closing, merging, retention, queries, take-over."""
+"""The reading store on a real PostgreSQL: late and doubled readings, closing, merging, retention, take-over."""
 
 from __future__ import annotations
 

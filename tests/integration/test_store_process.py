@@ -1,0 +1,201 @@
+"""The store as a process: it follows, it is killed, it ends when it should."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import psycopg
+import pytest
+
+from schemas.entries import Tick
+from schemas.readings import ReadingBatch
+from streams.log.postgres import PostgresLogWriter
+from streams.store.parts import DAY_US, HOUR_US
+from streams.store.process import FENCED_EXIT, StoreSettings, spawn
+from streams.store.queries import StoreStatus, readings_between, status
+
+pytestmark = pytest.mark.integration
+
+START = 1_790_000_400_000_000 // HOUR_US * HOUR_US
+BATCHES = 240
+
+Start = Callable[[StoreSettings], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def writer(dsn: str) -> Iterator[PostgresLogWriter]:
+    made = PostgresLogWriter(dsn)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def connection(dsn: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(dsn, autocommit=True) as made:
+        yield made
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts store processes; whatever still runs after the test is killed."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def begin(settings: StoreSettings) -> subprocess.Popen[bytes]:
+        children.append(spawn(settings))
+        return children[-1]
+
+    yield begin
+    for child in children:
+        child.kill()
+        child.wait()
+        assert child.stdin is not None
+        child.stdin.close()
+
+
+def minute(k: int) -> ReadingBatch:
+    """Minute k of 50 sensors, one reading in ten repeated from an earlier minute: a duplicate."""
+    random = np.random.default_rng(k)
+    ids = np.arange(50, dtype=np.int64) << 56
+    now = START + k * 60_000_000
+    event = np.where(random.random(50) < 0.1, now - 60_000_000 * random.integers(1, 20, 50), now)
+    value = (event // 60_000_000 % 1000).astype(np.float64) + np.arange(50)
+    return ReadingBatch.of(ids, event, np.full(50, now + 1000), value, np.zeros(50, np.uint8), np.zeros(50, np.uint8))
+
+
+def await_status(connection: psycopg.Connection, wanted: Callable[[StoreStatus], bool]) -> StoreStatus:
+    until = time.monotonic() + 60
+    while not wanted(now := status(connection)):
+        assert time.monotonic() < until, now
+        connection.execute("SELECT pg_sleep(0.05)")
+    return now
+
+
+def await_position(connection: psycopg.Connection, position: int) -> None:
+    await_status(connection, lambda now: now.position == position)
+
+
+def all_done(last: int) -> Callable[[StoreStatus], bool]:
+    return lambda now: now.position == last and not (now.closing or now.merging or now.late_waiting)
+
+
+def end(child: subprocess.Popen[bytes], code: int = 0) -> None:
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait(20) == code
+
+
+def values(batch: ReadingBatch) -> dict[tuple[int, int], float]:
+    keys = zip(batch.sensor_id.tolist(), batch.event_time.tolist(), strict=True)
+    return dict(zip(keys, batch.value.tolist(), strict=True))
+
+
+def assert_each_once(connection: psycopg.Connection, batches: list[ReadingBatch]) -> None:
+    expected = values(ReadingBatch.concat(batches))
+    found = ReadingBatch.concat(list(readings_between(connection, 0, START + DAY_US)))
+    assert len(found) == len(expected)
+    assert values(found) == expected
+    rows = connection.execute("SELECT count(*), sum(value) FROM readings").fetchone()
+    assert rows == (len(expected), pytest.approx(sum(expected.values())))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_random_each_reading_is_stored_once(
+    dsn: str, writer: PostgresLogWriter, connection: psycopg.Connection, start: Start, seed: int
+) -> None:
+    """Rows and position are one commit, and what is in memory is read anew."""
+    random = np.random.default_rng(seed)
+    settings = StoreSettings(dsn, gather_s=0.02, block_readings=200)
+    batches = [minute(k) for k in range(BATCHES)]
+    child = start(settings)
+    last = 0
+    for k, batch in enumerate(batches):
+        last = writer.append([batch, Tick(START + k * 60_000_000 + 2000)])
+        if k % 30 == 29:
+            try:
+                child.wait(random.uniform(0.4, 1.5))
+            except subprocess.TimeoutExpired:
+                child.kill()
+            child.wait()
+            child = start(settings)
+    last = writer.append([Tick(START + DAY_US)])
+    now = await_status(connection, all_done(last))
+    end(child)
+    assert_each_once(connection, batches)
+    assert now.stored + now.late + now.duplicate == 50 * BATCHES
+    assert now.conflicting == now.refused_old == 0
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_killed_while_a_partition_closes_each_reading_is_stored_once(
+    dsn: str, writer: PostgresLogWriter, connection: psycopg.Connection, start: Start, passes: int
+) -> None:
+    """The close is one transaction: none of it is there, and it is done again."""
+    child = start(StoreSettings(dsn, gather_s=0.02))
+    batches = [minute(k) for k in range(20)]
+    for k, batch in enumerate(batches):
+        await_position(connection, writer.append([batch, Tick(START + k * 60_000_000 + 2000)]))
+    end(child)
+    last = writer.append([Tick(START + HOUR_US)])
+    child = start(StoreSettings(dsn, failpoint=f"while_partition_closes:{passes}"))
+    assert child.wait(60) == -signal.SIGKILL
+    assert status(connection).closing > 0
+    child = start(StoreSettings(dsn))
+    await_status(connection, all_done(last))
+    end(child)
+    assert_each_once(connection, batches)
+
+
+def test_it_ends_cleanly_with_what_it_gathered_written(
+    dsn: str, writer: PostgresLogWriter, connection: psycopg.Connection, start: Start
+) -> None:
+    """On SIGTERM, and when its parent is gone."""
+    child = start(StoreSettings(dsn, gather_s=3600.0))
+    first = writer.append([minute(0)])
+    await_status(connection, lambda now: now.position == first)
+    second = writer.append([minute(1)])
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == 0
+    assert status(connection).position in (first, second)
+    child = start(StoreSettings(dsn))
+    await_status(connection, lambda now: now.position == second)
+    end(child)
+    assert_each_once(connection, [minute(0), minute(1)])
+
+
+def test_a_second_process_fences_the_first_which_says_so(
+    dsn: str, writer: PostgresLogWriter, connection: psycopg.Connection, start: Start
+) -> None:
+    """Whoever started it must know not to start it again."""
+    first = start(StoreSettings(dsn, gather_s=0.05))
+    number = writer.append([minute(0)])
+    await_status(connection, lambda now: now.position == number)
+    second = start(StoreSettings(dsn, gather_s=0.05))
+    until = time.monotonic() + 30
+    while first.poll() is None:
+        assert time.monotonic() < until
+        writer.append([minute(0)])
+        connection.execute("SELECT pg_sleep(0.05)")
+    assert first.returncode == FENCED_EXIT
+    end(second)
+
+
+def test_it_goes_on_when_its_backends_are_ended(
+    dsn: str, writer: PostgresLogWriter, connection: psycopg.Connection, start: Start
+) -> None:
+    """PostgreSQL may restart; the store waits and reads its memory anew."""
+    child = start(StoreSettings(dsn, gather_s=0.05))
+    batches = [minute(k) for k in range(20)]
+    for k, batch in enumerate(batches):
+        number = writer.append([batch])
+        if k % 5 == 4:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tocsin-store%'"
+                " AND datname = current_database()"
+            )
+    await_status(connection, lambda now: now.position == number)
+    end(child)
+    assert_each_once(connection, batches)
