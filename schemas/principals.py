@@ -28,7 +28,7 @@ class Principal:
         return self.everything or enterprise in self.alarms
 
 
-ANONYMOUS = Principal("anonymous", everything=True)
+ANONYMOUS = Principal("$anonymous", everything=True)
 
 
 class Credentials(Protocol):

@@ -1,8 +1,8 @@
 """Who may publish where, and read what. Verdicts on topics are remembered, so that a round costs an array look-up.
 
-A topic is interned once somebody who may publish there has done so; a foreign topic never is, so a stranger cannot fill
-the table. `granted[topic]` is the number of the login that last published there; the same login passes without a look at
-the topic's text.
+A topic is interned once somebody who may publish there has done so; a foreign topic never is, so a stranger cannot
+fill the table. `granted[topic]` is the number of the login that last published there; the same login passes without a
+look at the topic's text.
 """
 
 from __future__ import annotations

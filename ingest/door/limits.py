@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+OTHER_FILES = 512
+"""Files of this process that are not clients: PostgreSQL, HTTP, logs, shared libraries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +118,13 @@ class Counts:
     sessions: int = 0
     unfinished_bytes: int = 0
     is_away: bool = False
+
+
+def allow_files(connections: int) -> None:
+    """Raise this process's limit of open files so far that `connections` sockets fit, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

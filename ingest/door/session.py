@@ -28,12 +28,13 @@ class Waiting:
 
 @dataclass(slots=True)
 class Line:
-    """The way to a connected client: its version, its limits, and where bytes for it are put."""
+    """The way to a connected client: its version, and its limits."""
 
     version: int
     receive_maximum: int
     largest: int
-    out: bytearray
+    say: Callable[[bytes], None]
+    """Puts bytes where the round sends them from, after its commit."""
     is_open: Callable[[], bool]
     """False while the client leaves our bytes unread."""
 
@@ -52,8 +53,6 @@ class Session:
     line: Line | None = None
     ends_at: float | None = None
     """Monotonic time at which it expires; None while connected."""
-    mark: tuple[int, int] = (0, 0)
-    """Fingerprint of the last committed message of this client."""
     _queue: deque[Waiting] = field(default_factory=deque)
     _in_flight: dict[int, Waiting] = field(default_factory=dict)
     _next_number: int = 1
@@ -134,7 +133,7 @@ class Session:
             if packet.qos == 0:
                 self.counts.dropped[Dropped.CLIENT_SIZE] += 1
             return False
-        line.out += frame
+        line.say(frame)
         self.counts.published += 1
         return True
 

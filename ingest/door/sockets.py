@@ -184,17 +184,3 @@ def _acknowledge(
             if told:
                 out[at + 4] = reason[m]
             end[c] = at + (5 if told else 4)
-
-
-def newest(connection: I32, qos: U8, count: int) -> I64:
-    """For each of `count` connections the place of its last QoS 1 message, -1 where it has none."""
-    last = np.full(count, -1, np.int64)
-    _newest(connection, qos, last)
-    return last
-
-
-@kernel
-def _newest(connection: I32, qos: U8, last: I64) -> None:
-    for m in range(len(connection)):
-        if connection[m] >= 0 and qos[m] > 0:
-            last[connection[m]] = m

@@ -1,0 +1,210 @@
+"""A CONNECT and its answer: who the client is, which session it takes up, what is agreed.
+
+The answer waits for the commit that makes session and will durable; a refusal needs none.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from typing import Any
+
+from ingest.door.access import may_publish
+from ingest.door.connection import Connection
+from ingest.door.house import House
+from ingest.door.limits import Cause
+from ingest.door.saved import SessionKey, WillKept
+from ingest.door.session import Line
+from schemas import mqtt
+from schemas.errors import ConfigError, ServiceAway
+from schemas.mqtt import Connack, Connect
+from schemas.mqtt_fields import LARGEST_REMAINING, Prop, ProtocolFault, Reason
+from schemas.principals import ANONYMOUS, Credentials, Principal
+
+_RETURN_CODES = {
+    Reason.UNSUPPORTED_VERSION: 1,
+    Reason.CLIENT_ID_NOT_VALID: 2,
+    Reason.SERVER_UNAVAILABLE: 3,
+    Reason.CONNECTION_RATE_EXCEEDED: 3,
+    Reason.QUOTA_EXCEEDED: 3,
+    Reason.BAD_LOGIN: 4,
+    Reason.NOT_AUTHORIZED: 5,
+    Reason.TOPIC_NAME_INVALID: 5,
+    Reason.QOS_NOT_SUPPORTED: 5,
+}
+"""What MQTT 3.1.1 is told; a reason without a return code closes the connection without a word."""
+
+
+class Refusal(Exception):
+    """A client is not let in; `cause` is counted, `reason` is told."""
+
+    def __init__(self, cause: Cause, reason: Reason) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.reason = reason
+
+
+class Greeting:
+    def __init__(self, house: House, credentials: Credentials | None) -> None:
+        """Raises ConfigError when clients from elsewhere could come in without a login."""
+        self._house = house
+        self._credentials = credentials
+        self._is_loopback = is_loopback(house.settings.host)
+        self._reentry_until = 0.0
+        self._allowance = 0.0
+        self._allowed_at = 0.0
+        self._generation = 0
+        if credentials is None and not self._is_loopback:
+            raise ConfigError(
+                f"the door would be open to anybody on {house.settings.host}.",
+                field="mqtt host",
+                mend="Add devices with `tocsin devices add`, so that clients log in, or listen on 127.0.0.1.",
+            )
+
+    def log_is_back(self) -> None:
+        """Clients that could not come in while the log was away come in at a limited rate."""
+        now = self._house.monotonic()
+        self._reentry_until = now + self._house.settings.reentry_s
+        self._allowance, self._allowed_at = 0.0, now
+
+    def read(self, frame: bytes) -> Connect:
+        """The CONNECT that a connection must begin with. Raises Refusal."""
+        try:
+            packet = mqtt.decode(frame, mqtt.V311)
+        except ProtocolFault as fault:
+            is_version = fault.reason is Reason.UNSUPPORTED_VERSION
+            raise Refusal(Cause.VERSION if is_version else Cause.MALFORMED, fault.reason) from fault
+        if not isinstance(packet, Connect):
+            raise Refusal(Cause.NO_CONNECT, Reason.PROTOCOL_ERROR)
+        return packet
+
+    def refuse(self, packet: Connect | None, refusal: Refusal) -> bytes:
+        """The CONNACK that says no; empty where MQTT has none to give."""
+        self._house.counts.refused[refusal.cause] += 1
+        code = _RETURN_CODES.get(refusal.reason)
+        if packet is not None and packet.version == mqtt.V5:
+            return mqtt.encode(Connack(False, refusal.reason), mqtt.V5)
+        if code is None or (packet is None and refusal.cause is not Cause.VERSION):
+            return b""
+        return mqtt.encode(Connack(False, code), mqtt.V311)
+
+    def admit(self, client: socket.socket, packet: Connect) -> Connection:
+        """Let a client in; its CONNACK stands in the connection's `out`. Raises Refusal."""
+        house, settings, five = self._house, self._house.settings, packet.version == mqtt.V5
+        if Prop.AUTH_METHOD in packet.properties:
+            raise Refusal(Cause.AUTH, Reason.BAD_AUTHENTICATION_METHOD)
+        if len(house.connections) >= settings.connections:
+            raise Refusal(Cause.CONNECTIONS, Reason.QUOTA_EXCEEDED)
+        self._check_rate()
+        if not packet.client_id and not five and not packet.clean:
+            raise Refusal(Cause.CLIENT_ID, Reason.CLIENT_ID_NOT_VALID)
+        principal = self._log_in(packet)
+        client_id = packet.client_id or f"tocsin-{secrets.token_hex(12)}"
+        key = SessionKey(principal.id, client_id)
+        agreed_s = packet.keep_alive_s or (settings.keep_alive_s if five else settings.idle_s)
+        patience_s = agreed_s * 1.5 if packet.keep_alive_s or five else float(agreed_s)
+        will = _will(principal, key, packet, agreed_s)
+        asked_s = packet.properties.get(Prop.SESSION_EXPIRY, 0) if five else 0 if packet.clean else LARGEST_REMAINING
+        expiry_s = min(asked_s, settings.session_expiry_s)
+
+        session, present = house.open_session(key, principal, packet.clean, expiry_s)
+        house.keep_will(key, will)
+        number = client.fileno()
+        self._generation += 1
+        house.columns.reserve(number)
+        connection = Connection(
+            client,
+            number,
+            self._generation,
+            packet.version,
+            house.rights.enter(principal),
+            session,
+            house.talking,
+            will,
+        )
+        columns = house.columns
+        columns.clear(number)
+        columns.generation[number] = connection.generation
+        columns.version[number] = packet.version
+        columns.login[number] = connection.login
+        columns.patience_s[number] = patience_s
+        columns.heard[number] = house.monotonic()
+        if key in house.marks:
+            columns.mark[number] = house.marks.pop(key)
+        house.connections[number] = connection
+        house.holders[key] = connection
+        house.counts.connections = len(house.connections)
+        house.counts.connects += 1
+
+        answer: dict[Prop, Any] = {}
+        if five:
+            answer = {
+                Prop.RECEIVE_MAXIMUM: settings.receive_maximum,
+                Prop.MAXIMUM_QOS: 1,
+                Prop.MAXIMUM_PACKET_SIZE: settings.packet_size,
+                Prop.TOPIC_ALIAS_MAXIMUM: 0,
+                Prop.SUBSCRIPTION_IDS_AVAILABLE: 0,
+                Prop.SHARED_AVAILABLE: 0,
+            }
+            if expiry_s != asked_s:
+                answer[Prop.SESSION_EXPIRY] = expiry_s
+            if not packet.client_id:
+                answer[Prop.ASSIGNED_CLIENT_ID] = client_id
+            if not packet.keep_alive_s:
+                answer[Prop.SERVER_KEEP_ALIVE] = agreed_s
+        connection.say(mqtt.encode(Connack(present, 0, answer), packet.version))
+        session.attach(
+            Line(
+                packet.version,
+                min(packet.properties.get(Prop.RECEIVE_MAXIMUM, 0xFFFF), settings.in_flight),
+                packet.properties.get(Prop.MAXIMUM_PACKET_SIZE, LARGEST_REMAINING + 5),
+                connection.say,
+                lambda: not connection.backlog,
+            )
+        )
+        return connection
+
+    def _check_rate(self) -> None:
+        now, settings = self._house.monotonic(), self._house.settings
+        if now >= self._reentry_until:
+            return
+        self._allowance += (now - self._allowed_at) * settings.reentry_per_s
+        self._allowance = min(self._allowance, settings.reentry_per_s)
+        self._allowed_at = now
+        if self._allowance < 1.0:
+            raise Refusal(Cause.REENTRY, Reason.CONNECTION_RATE_EXCEEDED)
+        self._allowance -= 1.0
+
+    def _log_in(self, packet: Connect) -> Principal:
+        if packet.username is None or self._credentials is None:
+            if self._is_loopback:
+                return ANONYMOUS
+            raise Refusal(Cause.LOGIN, Reason.NOT_AUTHORIZED)
+        try:
+            principal = self._credentials.check(packet.username, packet.password or b"")
+        except ServiceAway as away:
+            raise Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE) from away
+        if principal is None:
+            raise Refusal(Cause.LOGIN, Reason.BAD_LOGIN)
+        return principal
+
+
+def _will(principal: Principal, key: SessionKey, packet: Connect, keep_alive_s: float) -> WillKept | None:
+    will = packet.will
+    if will is None:
+        return None
+    if packet.version == mqtt.V5 and will.qos == 2:
+        raise Refusal(Cause.QOS, Reason.QOS_NOT_SUPPORTED)
+    if not may_publish(principal, will.topic):
+        raise Refusal(Cause.FOREIGN, Reason.NOT_AUTHORIZED)
+    delay_s = will.properties.get(Prop.WILL_DELAY, 0)
+    return WillKept(key, will.topic, will.payload, will.qos, will.retain, delay_s, keep_alive_s)
+
+
+def is_loopback(host: str) -> bool:
+    """Does this address to listen on reach this machine only?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,219 @@
+"""What the door knows while it runs: connections, sessions, wills, retained messages, and the changes of this round.
+
+Everything here runs in the door's thread. Nothing here touches a socket: answers are put where the round sends them
+from, after its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.door.access import Rights, may_read
+from ingest.door.connection import Columns, Connection
+from ingest.door.limits import Cause, Counts, DoorSettings
+from ingest.door.saved import Change, Retained, Saved, SessionKey, SubscriptionGone, WillGone, WillKept
+from ingest.door.session import Session, Subscriptions, matches
+from ingest.intern import ByteTable
+from ingest.ports import Refused
+from schemas import mqtt
+from schemas.mqtt import Disconnect, Subscription
+from schemas.mqtt_fields import Reason
+from schemas.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A will that is published at `due`, unless its client returns."""
+
+    will: WillKept
+    due: float
+    is_of_restart: bool
+
+
+class House:
+    def __init__(
+        self, settings: DoorSettings, topics: ByteTable, clock: Callable[[], int], monotonic: Callable[[], float]
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.monotonic = monotonic
+        self.rights = Rights(topics)
+        self.counts = Counts()
+        self.columns = Columns(1024)
+        self.connections: dict[int, Connection] = {}
+        self.sessions: dict[SessionKey, Session] = {}
+        self.subscriptions = Subscriptions()
+        self.retained: dict[str, Retained] = {}
+        self.wills: dict[SessionKey, Pending] = {}
+        self.holders: dict[SessionKey, Connection] = {}
+        """The connection that a session has now."""
+        self.marks: dict[SessionKey, npt.NDArray[np.uint64]] = {}
+        """Fingerprints of the last committed messages of clients that are away."""
+        self.changes: list[Change] = []
+        self.refused: list[Refused] = []
+        self.spoken: list[WillKept] = []
+        """Wills that enter the log with this round or a later one."""
+        self.closing: list[Connection] = []
+        self.talking: dict[int, Connection] = {}
+        """Connections with bytes in `out`, by socket number."""
+
+    def restore(self, saved: Saved, now: float, now_us: int) -> None:
+        """Take up what was saved before a restart of ours; clients have 1.5 keep-alives to return."""
+        for kept in saved.sessions:
+            session = self._session(kept.key, Principal(kept.key.principal), kept.expiry_s)
+            away_s = max(0.0, (now_us - kept.ended_us) / 1e6) if kept.ended_us is not None else 0.0
+            session.ends_at = now + kept.expiry_s - away_s
+        for wanted in saved.subscriptions:
+            if wanted.key in self.sessions:
+                subscription = Subscription(wanted.filter, wanted.qos, wanted.no_local, wanted.retain_as_published)
+                self.subscriptions.add(self.sessions[wanted.key], subscription)
+        for stored in saved.ids:
+            if stored.key in self.sessions:
+                self.sessions[stored.key].received.add(stored.packet_id)
+        for queued in saved.queued:
+            if queued.key in self.sessions:
+                self.sessions[queued.key].restore(queued)
+        self.retained = {message.topic: message for message in saved.retained}
+        for will in saved.wills:
+            self.wills[will.key] = Pending(will, now + max(1.5 * will.keep_alive_s, will.delay_s), True)
+
+    def _session(self, key: SessionKey, principal: Principal, expiry_s: int) -> Session:
+        session = Session(key, principal, expiry_s, self.settings.queue, self.counts, self.changes.append)
+        self.sessions[key] = session
+        self.counts.sessions = len(self.sessions)
+        return session
+
+    def open_session(self, key: SessionKey, principal: Principal, clean: bool, expiry_s: int) -> tuple[Session, bool]:
+        """The session of a client that connects, and whether it was there before."""
+        session = self.sessions.get(key)
+        holder = self.holders.get(key)
+        if holder is not None:
+            self.leave(holder, Cause.TAKEN_OVER, Reason.TAKEN_OVER, is_continued=not clean)
+            session = self.sessions.get(key)
+        if session is not None and clean:
+            self.end_session(session)
+            session = None
+        present = session is not None
+        if session is None:
+            session = self._session(key, principal, expiry_s)
+        elif session.is_persistent and expiry_s == 0:
+            session.forget()
+        session.principal, session.expiry_s = principal, expiry_s
+        session.keep(None)
+        for wanted in [wanted for wanted in session.subscriptions if not may_read(principal, wanted)]:
+            # The right was taken away while the client was away.
+            self.subscriptions.remove(session, wanted)
+            if session.is_persistent:
+                self.changes.append(SubscriptionGone(key, wanted))
+        return session, present
+
+    def end_session(self, session: Session) -> None:
+        self.subscriptions.clear(session)
+        session.forget()
+        self.sessions.pop(session.key, None)
+        self.counts.sessions = len(self.sessions)
+        pending = self.wills.get(session.key)
+        if pending is not None and not pending.is_of_restart:
+            self.speak(session.key)
+
+    def leave(
+        self, connection: Connection, cause: Cause, reason: Reason | None = None, *,
+        wants_will: bool = True, is_continued: bool = False,
+    ) -> None:  # fmt: skip
+        """End a connection after this round: its messages are committed and acknowledged, then it is closed.
+
+        reason: told to a version 5 client.  is_continued: another connection takes its session up at once.
+        """
+        if connection.closing is not None:
+            return
+        connection.closing = cause
+        self.counts.closed[cause] += 1
+        self.closing.append(connection)
+        if reason is not None and connection.version == mqtt.V5:
+            connection.say(mqtt.encode(Disconnect(reason), mqtt.V5))
+        session, now = connection.session, self.monotonic()
+        session.line = None
+        self.holders.pop(session.key, None)
+        will, connection.will = connection.will, None
+        if will is not None:
+            delay_s = min(will.delay_s, session.expiry_s)
+            if not wants_will or (delay_s and is_continued):
+                self.changes.append(WillGone(will.key))
+            elif delay_s:
+                self.wills[will.key] = Pending(will, now + delay_s, False)
+            else:
+                self.spoken.append(will)
+        if session.is_persistent:
+            session.ends_at = now + session.expiry_s
+            session.keep(self.clock())
+        else:
+            self.end_session(session)
+
+    def keep_will(self, key: SessionKey, will: WillKept | None) -> None:
+        """A client has connected: what is left of an older will is no longer wanted."""
+        if will is not None:
+            self.wills.pop(key, None)
+            self.changes.append(will)
+        elif self.wills.pop(key, None) is not None:
+            self.changes.append(WillGone(key))
+
+    def speak(self, key: SessionKey) -> None:
+        self.spoken.append(self.wills.pop(key).will)
+
+    def has_will(self, key: SessionKey) -> bool:
+        """Is there a will of this client that was not spoken: its row must stay."""
+        holder = self.holders.get(key)
+        return key in self.wills or (holder is not None and holder.will is not None)
+
+    def settle(self, connection: Connection) -> None:
+        """A connection has ended and its last round is committed: keep the mark of its last message."""
+        mark, key = self.columns.mark[connection.number], connection.session.key
+        if not mark.any():
+            return
+        holder = self.holders.get(key)
+        if holder is not None:
+            self.columns.mark[holder.number] = mark
+        else:
+            if len(self.marks) >= self.settings.connections:
+                self.marks.pop(next(iter(self.marks)))
+            self.marks[key] = mark.copy()
+
+    def pass_time(self, now: float) -> None:
+        """Publish the wills and end the sessions that are due."""
+        for key in [key for key, pending in self.wills.items() if pending.due <= now]:
+            self.speak(key)
+        for session in [s for s in self.sessions.values() if s.ends_at is not None and s.ends_at <= now]:
+            self.end_session(session)
+
+    def retain(self, topic: str, payload: bytes, qos: int) -> None:
+        message = Retained(topic, payload, qos)
+        if payload:
+            self.retained[topic] = message
+        elif self.retained.pop(topic, None) is None:
+            return
+        self.changes.append(message)
+
+    def route(self, topic: str, payload: bytes, qos: int, retain: bool, sender: SessionKey | None = None) -> None:
+        """Hand a message to everybody who has subscribed to its topic."""
+        for session, wanted in self.subscriptions.matching(topic):
+            if not (wanted.no_local and session.key == sender):
+                session.deliver(topic, payload, min(qos, wanted.qos), retain and wanted.retain_as_published)
+
+    def recall(self, session: Session, wanted: Subscription) -> None:
+        """Hand over the retained messages that a new subscription matches."""
+        if "+" not in wanted.filter and "#" not in wanted.filter:
+            found: Iterable[Retained] = filter(None, [self.retained.get(wanted.filter)])
+        else:
+            found = [m for m in self.retained.values() if matches(wanted.filter, m.topic)]
+        for message in found:
+            session.deliver(message.topic, message.payload, min(message.qos, wanted.qos), True)
+
+    def drain_changes(self) -> list[Change]:
+        changes = list(self.changes)
+        # The list itself stays: sessions hold its `append`.
+        self.changes.clear()
+        return changes

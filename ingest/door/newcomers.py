@@ -1,0 +1,172 @@
+"""Sockets before their CONNECT and after their last packet, on an epoll of their own.
+
+So they can be served, with a refusal, while the log is away and no device's socket is read.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+
+from ingest.door.connection import Connection
+from ingest.door.greeting import Greeting, Refusal
+from ingest.door.house import House
+from ingest.door.limits import Cause
+from schemas.mqtt import Connect
+from schemas.mqtt_fields import Reason
+
+_READ = 65_536
+_ACCEPTED_AT_ONCE = 256
+
+
+class Newcomers:
+    def __init__(self, house: House, greeting: Greeting, listener: socket.socket) -> None:
+        self._house = house
+        self._greeting = greeting
+        self._listener = listener
+        self._epoll = select.epoll()
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self._waiting: dict[int, tuple[socket.socket, float, bytearray]] = {}
+        """Without a CONNECT yet: socket, when it came, what it has said."""
+        self._lingering: dict[int, tuple[socket.socket, float]] = {}
+        """Drained until the peer closes or the time is up."""
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def serve(self, timeout_s: float, is_away: bool, welcome: Callable[[Connection, bytes], None]) -> None:
+        """Accept, read and answer whatever is ready.
+
+        welcome: takes a connection that was let in and the bytes after its CONNECT.  is_away: let nobody in.
+        """
+        for number, _ in self._epoll.poll(timeout_s):
+            if number == self._listener.fileno():
+                self._accept()
+            elif number in self._waiting:
+                self._hear(number, is_away, welcome)
+            elif number in self._lingering:
+                self._drain(number)
+
+    def linger(self, client: socket.socket) -> None:
+        """Close a socket gently: what the peer has still under way must not reset our last packet."""
+        try:
+            client.shutdown(socket.SHUT_WR)
+            self._epoll.register(client.fileno(), select.EPOLLIN)
+        except OSError:
+            client.close()
+            return
+        self._lingering[client.fileno()] = (client, self._house.monotonic() + self._house.settings.linger_s)
+
+    def pass_time(self, now: float) -> None:
+        """Close those whose time is up."""
+        for number, (client, since, _) in list(self._waiting.items()):
+            if now - since >= self._house.settings.connect_s:
+                del self._waiting[number]
+                self._count(Cause.NO_CONNECT)
+                client.close()
+        for number, (client, until) in list(self._lingering.items()):
+            if now >= until:
+                del self._lingering[number]
+                client.close()
+
+    def close(self) -> None:
+        for waiting in self._waiting.values():
+            waiting[0].close()
+        for lingering in self._lingering.values():
+            lingering[0].close()
+        self._waiting.clear()
+        self._lingering.clear()
+        self._epoll.close()
+
+    def _count(self, cause: Cause) -> None:
+        self._house.counts.refused[cause] += 1
+
+    def _accept(self) -> None:
+        settings = self._house.settings
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                client, _peer = self._listener.accept()
+            except OSError:
+                # None is waiting, it has gone again, or the process is out of files: tried again when it is ready.
+                return
+            if len(self._waiting) + len(self._lingering) >= settings.connections:
+                self._count(Cause.CONNECTIONS)
+                client.close()
+                continue
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._epoll.register(client.fileno(), select.EPOLLIN)
+            self._waiting[client.fileno()] = (client, self._house.monotonic(), bytearray())
+
+    def _hear(self, number: int, is_away: bool, welcome: Callable[[Connection, bytes], None]) -> None:
+        client, _, said = self._waiting[number]
+        try:
+            piece = client.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        said += piece
+        packet: Connect | None = None
+        try:
+            size = frame_size(said)
+            if size is not None and size > self._house.settings.packet_size:
+                raise Refusal(Cause.TOO_LARGE, Reason.PACKET_TOO_LARGE)
+            if size is None or len(said) < size:
+                if not piece:
+                    self._forget(number)
+                    self._count(Cause.NO_CONNECT)
+                    client.close()
+                return
+            packet = self._greeting.read(bytes(said[:size]))
+            if is_away:
+                raise Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE)
+            connection = self._greeting.admit(client, packet)
+        except Refusal as refusal:
+            self._forget(number)
+            self._say(client, self._greeting.refuse(packet, refusal))
+            return
+        self._forget(number)
+        welcome(connection, bytes(said[size:]))
+
+    def _forget(self, number: int) -> None:
+        del self._waiting[number]
+        self._epoll.unregister(number)
+
+    def _say(self, client: socket.socket, answer: bytes) -> None:
+        try:
+            client.send(answer)
+        except OSError:
+            client.close()
+            return
+        self.linger(client)
+
+    def _drain(self, number: int) -> None:
+        client, _ = self._lingering[number]
+        try:
+            if client.recv(_READ):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        del self._lingering[number]
+        client.close()
+
+
+def frame_size(said: bytes | bytearray) -> int | None:
+    """Bytes of the first frame, head included; None while its length is unfinished. Raises Refusal.
+
+    Anything but a CONNECT is refused at its first byte.
+    """
+    if said and said[0] != 0x10:
+        raise Refusal(Cause.NO_CONNECT, Reason.PROTOCOL_ERROR)
+    length = 0
+    for at, byte in enumerate(said[1:5]):
+        length |= (byte & 0x7F) << 7 * at
+        if byte < 0x80:
+            return 2 + at + length
+    if len(said) >= 5:
+        raise Refusal(Cause.MALFORMED, Reason.MALFORMED)
+    return None

@@ -1,0 +1,241 @@
+"""The first half of a round: every ready socket into one buffer, and what stands there as rows of messages.
+
+Bytes that were received and not taken (an unfinished frame, or frames beyond what one round takes) are kept with their
+connection and laid before what it sends next, so a client's order is never changed.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.door import sockets
+from ingest.door.connection import Connection
+from ingest.door.control import Control
+from ingest.door.house import House
+from ingest.door.limits import Cause
+from ingest.door.scan import Found, Passes, Stop, scan
+from schemas import mqtt
+from schemas.mqtt_fields import Reason
+from schemas.readings import I64, U8
+
+I32 = npt.NDArray[np.int32]
+
+_LEAST_SHARE = 4_096
+_MOST_SHARE = 256 * 1024
+"""Bytes that one socket is asked for in one round."""
+_CONTROLS = 256
+"""Frames of one connection that are not plain PUBLISHes, in one round."""
+_BY_HAND = 1_024
+"""Rows kept free of the scan, for messages that Python adds."""
+_FOR_WILLS = 512 * 1024
+_NO_BYTES: U8 = np.zeros(0, np.uint8)
+
+
+class Reader:
+    def __init__(self, house: House, control: Control, epoll: select.epoll) -> None:
+        settings = house.settings
+        self._house = house
+        self._control = control
+        self._epoll = epoll
+        self._room = max(settings.round_bytes, settings.packet_size + 2 * _MOST_SHARE)
+        self.buffer: U8 = np.zeros(self._room + _FOR_WILLS, np.uint8)
+        self.found = Found(settings.round_messages + _BY_HAND)
+        self.numbers: I32 = np.zeros(0, np.int32)
+        self.generations: I64 = np.zeros(0, np.int64)
+        self.versions: U8 = _NO_BYTES
+        self.filled = 0
+        """Bytes of the buffer that are in use."""
+        self._pending: set[int] = set()
+        """Sockets with whole frames in their tail."""
+        self._gone: set[int] = set()
+        self._held: set[int] = set()
+        self._turn = 0
+
+    def has_pending(self) -> bool:
+        connections = self._house.connections
+        return any(connections[number].is_read for number in self._pending)
+
+    def hold(self, connection: Connection, rest: bytes) -> None:
+        """Take bytes that came with a CONNECT."""
+        self._set_tail(connection, rest)
+        self._pending.add(connection.number)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is closed."""
+        number = connection.number
+        for numbers in (self._pending, self._gone, self._held):
+            numbers.discard(number)
+        self._house.counts.unfinished_bytes -= int(self._house.columns.tail_length[number])
+
+    def read(self, ready: I32) -> None:
+        """Receive from the `ready` sockets, take up what was pending, and find the messages of this round."""
+        house, columns = self._house, self._house.columns
+        self.found.count = self.filled = 0
+        numbers = self._with_pending(ready)
+        tails = columns.tail_length[numbers]
+        wanted = (tails <= house.settings.packet_size).astype(np.uint8)
+        for number in self._gone:
+            wanted[numbers == number] = 0
+        joined = _NO_BYTES
+        if tails.any():
+            holding = numbers[tails > 0].tolist()
+            joined = np.frombuffer(bytearray().join(house.connections[n].tail for n in holding), np.uint8)
+        share = min(max(self._room // max(len(numbers), 1), _LEAST_SHARE), _MOST_SHARE)
+        done, start, end, received = sockets.receive(numbers, wanted, tails, joined, self.buffer, self._room, share)
+        self.numbers = numbers = numbers[:done]
+        self.generations = columns.generation[numbers]
+        self.versions = columns.version[numbers]
+        if not done:
+            return
+        now = house.monotonic()
+        self.filled = int(end[-1])
+        house.counts.received_bytes += int(received[received > 0].sum())
+        columns.heard[numbers[received > 0]] = now
+        self._pending.difference_update(numbers.tolist())
+        connections = house.connections
+        for place in np.flatnonzero(received == sockets.GONE).tolist():
+            self.lose(connections[int(numbers[place])])
+        if columns.skip[numbers].any():
+            self._skip(start, end)
+        passes = Passes(np.arange(done, dtype=np.int32), start, end, self.versions)
+        scan(self.buffer, passes, self.found, house.settings.packet_size, house.settings.receive_maximum)
+        for place in np.flatnonzero(passes.stop > Stop.UNFINISHED).tolist():
+            self._attend(place, passes)
+        self._keep_tails(passes, tails[:done], now)
+        columns.window[numbers] += passes.messages
+        for number in numbers[columns.window[numbers] > house.settings.messages_per_s].tolist():
+            self._hold_back(connections[number])
+        for number in self._gone - self._pending:
+            house.leave(connections[number], Cause.CUT)
+
+    def lose(self, connection: Connection) -> None:
+        """The peer has closed, or the socket failed: it is not waited for any more."""
+        if not connection.is_gone:
+            connection.is_gone = True
+            connection.backlog.clear()
+            self._epoll.unregister(connection.number)
+            self._gone.add(connection.number)
+
+    def _with_pending(self, ready: I32) -> I32:
+        if not self._pending:
+            return ready
+        connections = self._house.connections
+        waiting = [number for number in self._pending if connections[number].is_read]
+        joined = np.union1d(ready, np.array(waiting, np.int32)).astype(np.int32)
+        # The round may be full before its end: each time somebody else comes first.
+        self._turn += 1
+        return np.roll(joined, self._turn)
+
+    def _skip(self, start: I64, end: I64) -> None:
+        columns = self._house.columns
+        for place in np.flatnonzero(columns.skip[self.numbers]).tolist():
+            number = int(self.numbers[place])
+            skipped = min(int(columns.skip[number]), int(end[place] - start[place]))
+            start[place] += skipped
+            columns.skip[number] -= skipped
+            if columns.skip[number] == 0:
+                self._control.skipped(self._house.connections[number], place, self.found)
+
+    def _attend(self, place: int, passes: Passes) -> None:
+        """Take what the scan left of one connection, frame by frame, as far as this round goes."""
+        house, settings = self._house, self._house.settings
+        connection = house.connections[int(self.numbers[place])]
+        end, most = passes.end[place : place + 1], settings.receive_maximum
+        stop, at, frame_end = int(passes.stop[place]), int(passes.at[place]), int(passes.frame_end[place])
+        mine, frames = int(passes.messages[place]), 0
+        while connection.closing is None:
+            if stop == Stop.CONTROL and frames < _CONTROLS and self.found.count < self.found.capacity - 1:
+                self._control.take(connection, place, self.buffer, at, frame_end, self.found)
+                frames += 1
+                one = Passes(
+                    np.array([place], np.int32), np.array([frame_end], np.int64), end,
+                    self.versions[place : place + 1],
+                )  # fmt: skip
+                scan(self.buffer, one, self.found, settings.packet_size, most - mine)
+                stop, at, frame_end = int(one.stop[0]), int(one.at[0]), int(one.frame_end[0])
+                mine += int(one.messages[0])
+                continue
+            if stop in (Stop.CONTROL, Stop.FULL):
+                if mine >= most and connection.version == mqtt.V5:
+                    house.leave(connection, Cause.RECEIVE_MAXIMUM, Reason.RECEIVE_MAXIMUM_EXCEEDED)
+                else:
+                    self._pending.add(connection.number)
+            elif stop == Stop.OVERSIZE:
+                if self._control.too_large(connection, self.buffer, at, int(end[0]), frame_end):
+                    at = int(end[0])
+            elif stop == Stop.MALFORMED:
+                house.leave(connection, Cause.MALFORMED, Reason.MALFORMED)
+            break
+        if connection.closing is not None:
+            at = int(end[0])
+        passes.at[place], passes.messages[place] = at, mine
+
+    def _keep_tails(self, passes: Passes, before: I64, now: float) -> None:
+        house, columns, numbers = self._house, self._house.columns, self.numbers
+        left = passes.end - passes.at
+        columns.tail_length[numbers] = left
+        since = columns.tail_since[numbers]
+        is_unfinished = (left > 0) | (columns.skip[numbers] > 0)
+        since[is_unfinished & ((passes.at > passes.start) | np.isinf(since))] = now
+        since[~is_unfinished] = math.inf
+        columns.tail_since[numbers] = since
+        house.counts.unfinished_bytes += int(left.sum() - before.sum())
+        for place in np.flatnonzero(left).tolist():
+            tail = self.buffer[int(passes.at[place]) : int(passes.end[place])].tobytes()
+            connection = house.connections[int(numbers[place])]
+            connection.tail = tail
+            if house.counts.unfinished_bytes > house.settings.unfinished_bytes:
+                house.leave(connection, Cause.UNFINISHED_BYTES, Reason.QUOTA_EXCEEDED)
+                self._set_tail(connection, b"")
+
+    def _set_tail(self, connection: Connection, tail: bytes) -> None:
+        columns, number = self._house.columns, connection.number
+        self._house.counts.unfinished_bytes += len(tail) - int(columns.tail_length[number])
+        connection.tail = tail
+        columns.tail_length[number] = len(tail)
+        columns.tail_since[number] = self._house.monotonic() if tail else math.inf
+
+    def _hold_back(self, connection: Connection) -> None:
+        if not connection.is_held:
+            connection.is_held = True
+            self._held.add(connection.number)
+            self._house.counts.rate_limited += 1
+            self.listen(connection)
+
+    def listen(self, connection: Connection) -> None:
+        """Wait for what this connection may do now."""
+        if not connection.is_gone:
+            self._epoll.modify(connection.number, connection.interest())
+        if connection.is_read:
+            now, number = self._house.monotonic(), connection.number
+            self._house.columns.heard[number] = now
+            if self._house.columns.tail_length[number]:
+                self._house.columns.tail_since[number] = now
+
+    def begin_second(self) -> None:
+        """Another second: nobody has sent anything in it yet."""
+        self._house.columns.window[:] = 0
+        held, self._held = self._held, set()
+        for number in held:
+            connection = self._house.connections[number]
+            connection.is_held = False
+            self.listen(connection)
+
+    def pass_time(self, now: float, blind_s: float) -> None:
+        """Close who has been silent, or has left a frame unfinished, for too long.
+
+        blind_s: seconds in which no socket was read; they count against nobody.
+        """
+        house, columns = self._house, self._house.columns
+        columns.heard += blind_s
+        columns.tail_since += blind_s
+        for number in np.flatnonzero(now - columns.heard > columns.patience_s).tolist():
+            if house.connections[number].is_read:
+                house.leave(house.connections[number], Cause.KEEP_ALIVE, Reason.KEEP_ALIVE_TIMEOUT)
+        for number in np.flatnonzero(now - columns.tail_since > house.settings.frame_s).tolist():
+            if house.connections[number].is_read and number not in self._pending:
+                house.leave(house.connections[number], Cause.UNFINISHED_FRAME, Reason.UNSPECIFIED)

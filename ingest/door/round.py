@@ -1,0 +1,184 @@
+"""What a round decides: who may say what it said, what admission makes of it, and what is committed.
+
+Nothing here is undone or repeated: a commit that found the log away is tried again with the same payloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.answers import encode_errors
+from ingest.door.access import NOBODY
+from ingest.door.control import foreign
+from ingest.door.house import House
+from ingest.door.limits import Cause
+from ingest.door.reader import Reader
+from ingest.door.saved import Change, SessionStore, WillGone
+from ingest.ports import Intake, MessageBatch, Refused
+from schemas.entries import Payload, Sensors
+from schemas.mqtt_fields import Reason
+from schemas.readings import I64
+from schemas.topics import STATUS_WORDS, DeviceTopic, device_topic
+
+Alongside = Callable[[Any], None]
+"""Writes rows within a commit, through its cursor."""
+Quarantine = Callable[[Sequence[Refused]], Alongside | None]
+"""Gives what writes the refused messages; None when none of them is kept."""
+
+
+class Round:
+    def __init__(
+        self, house: House, intake: Intake, store: SessionStore, quarantine: Quarantine, after_us: int
+    ) -> None:
+        self._house = house
+        self._intake = intake
+        self._store = store
+        self._quarantine = quarantine
+        self._arrival_us = after_us
+        self._changes: list[Change] = []
+        self._keep: Alongside | None = None
+        self._has_messages = False
+        self.payloads: list[Payload] = []
+
+    @property
+    def wants_commit(self) -> bool:
+        return bool(self.payloads or self._changes or self._keep)
+
+    def decide(self, reader: Reader) -> None:
+        """Settle everything of the round that `reader` has found, up to its commit."""
+        self.payloads = []
+        self._speak_wills(reader)
+        topic_ids = self._check(reader)
+        batch = self._batch(reader, topic_ids)
+        refused = self._number_refused()
+        self._has_messages = len(batch) > 0
+        if self._has_messages:
+            self._house.counts.messages += len(batch)
+            admitted = self._intake.take(batch)
+            if admitted.sensors:
+                self.payloads.append(Sensors(list(admitted.sensors)))
+            if len(admitted.readings):
+                self.payloads.append(admitted.readings)
+            refused = [*refused, *admitted.refused]
+        for one in refused:
+            self._answer(one)
+        self._keep = self._quarantine(refused) if refused else None
+        self._changes = self._house.drain_changes()
+
+    def alongside(self, cursor: Any) -> None:
+        """Write what shares the commit of the payloads."""
+        if self._keep is not None:
+            self._keep(cursor)
+        if self._changes:
+            self._store.write(cursor, self._changes)
+
+    def committed(self) -> None:
+        if self._has_messages:
+            self._intake.committed()
+
+    def _speak_wills(self, reader: Reader) -> None:
+        """Wills enter the log like any message, behind what was received, as far as there is room."""
+        house, found, at = self._house, reader.found, reader.filled
+        spoken = 0
+        for will in house.spoken:
+            topic = will.topic.encode()
+            middle, end = at + len(topic), at + len(topic) + len(will.payload)
+            if end > len(reader.buffer) or found.count >= found.capacity:
+                break
+            reader.buffer[at:middle] = np.frombuffer(topic, np.uint8)
+            reader.buffer[middle:end] = np.frombuffer(will.payload, np.uint8)
+            house.rights.intern(topic)
+            found.add(NOBODY, (at, middle), (middle, end), min(will.qos, 1), 0, will.retain)
+            at = end
+            spoken += 1
+            if not house.has_will(will.key):
+                house.changes.append(WillGone(will.key))
+        del house.spoken[:spoken]
+
+    def _check(self, reader: Reader) -> npt.NDArray[np.int32]:
+        """Numbers of the topics of all rows that may be taken; the others are only acknowledged."""
+        house, found, count = self._house, reader.found, reader.found.count
+        rows: Any = slice(0, count)
+        if not found.taken[:count].all():
+            rows = np.flatnonzero(found.taken[:count])
+        starts, ends = found.topic_start[rows], found.topic_end[rows]
+        logins = np.append(house.columns.login[reader.numbers], np.int32(NOBODY))
+        checked = house.rights.check(reader.buffer, starts, ends, logins[found.connection[rows]])
+        places = np.arange(count)[rows]
+        for row in checked.foreign:
+            place = int(places[row])
+            found.taken[place], found.reason[place] = 0, Reason.NOT_AUTHORIZED
+            foreign(house, house.connections[int(reader.numbers[found.connection[place]])])
+        for row in checked.malformed:
+            place = int(places[row])
+            found.taken[place] = found.qos[place] = 0
+            connection = house.connections[int(reader.numbers[found.connection[place]])]
+            house.leave(connection, Cause.MALFORMED, Reason.TOPIC_NAME_INVALID)
+        ids = checked.topic_id
+        may_status = ids if not (checked.foreign or checked.malformed) else np.maximum(ids, 0)
+        for row in np.flatnonzero(house.rights.is_status(may_status) & (ids >= 0)).tolist():
+            self._status(reader, int(places[row]))
+        if len(ids) == count:
+            return ids
+        spread = np.full(count, -1, np.int32)
+        spread[rows] = ids
+        return spread
+
+    def _status(self, reader: Reader, place: int) -> None:
+        """A device's status reaches its subscribers, and stays for later ones where it asks so."""
+        house, found, buffer = self._house, reader.found, reader.buffer
+        topic = buffer[found.topic_start[place] : found.topic_end[place]].tobytes().decode()
+        payload = buffer[found.payload_start[place] : found.payload_end[place]].tobytes()
+        qos, is_retained, who = int(found.qos[place]), bool(found.retain[place]), int(found.connection[place])
+        if payload in STATUS_WORDS or (is_retained and not payload):
+            if is_retained:
+                house.retain(topic, payload, min(qos, 1))
+            sender = house.connections[int(reader.numbers[who])].session.key if who >= 0 else None
+            house.route(topic, payload, min(qos, 1), is_retained, sender)
+        if is_retained and not payload:
+            # It deletes what is retained and says nothing of the device.
+            found.taken[place] = 0
+
+    def _batch(self, reader: Reader, topic_ids: npt.NDArray[np.int32]) -> MessageBatch:
+        found, count = reader.found, reader.found.count
+        rows: Any = slice(0, count)
+        if not found.taken[:count].all():
+            rows = np.flatnonzero(found.taken[:count])
+        connection = found.connection[rows]
+        numbers = np.append(reader.numbers, np.int32(NOBODY))
+        return MessageBatch(
+            buffer=reader.buffer,
+            topic_start=found.topic_start[rows],
+            topic_end=found.topic_end[rows],
+            payload_start=found.payload_start[rows],
+            payload_end=found.payload_end[rows],
+            topic_id=topic_ids[rows],
+            arrival_us=self._arrivals(len(connection)),
+            client=numbers[connection],
+        )
+
+    def _arrivals(self, count: int) -> I64:
+        """Strictly increasing over the life of the log, whatever the clock does."""
+        first = max(self._house.clock(), self._arrival_us + 1)
+        if count:
+            self._arrival_us = first + count - 1
+        return np.arange(first, first + count, dtype=np.int64)
+
+    def _number_refused(self) -> list[Refused]:
+        refused = self._house.refused
+        numbered = [
+            replace(one, arrival_us=int(arrival))
+            for one, arrival in zip(refused, self._arrivals(len(refused)), strict=True)
+        ]
+        refused.clear()
+        return numbered
+
+    def _answer(self, refused: Refused) -> None:
+        topic = device_topic(refused.enterprise, refused.device, "errors")
+        if DeviceTopic.parse(topic) is not None:
+            self._house.route(topic, encode_errors(refused), 1, False)
