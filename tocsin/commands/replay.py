@@ -139,9 +139,14 @@ def line_of(event: AlarmEvent, sensor: str, t: float) -> dict[str, Any]:
         "event_time": (_EPOCH + timedelta(microseconds=event.event_us)).isoformat().replace("+00:00", "Z"),
         "t": t,
         "value": event.evidence.value,
-        "limit": event.evidence.limit,
+        "limit": _as_said(event.evidence.limit),
         "score": None if z is None else z * z / (z * z + SCORE_HALF),
     }
+
+
+def _as_said(limit: float | None) -> float | None:
+    """An exclusive limit is kept as the next float; a person reads the number that was written."""
+    return None if limit is None else float(f"{limit:.12g}")
 
 
 def _run_all(runs: list[tuple[Recording, list[Replayed]]], pack: RulePack, naive: bool, out: Out) -> list[Summary]:
