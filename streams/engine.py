@@ -195,13 +195,21 @@ class Engine:
                 while done < len(due):
                     done, moved = kernel(m, due, done, now, self._transitions)
                     self._take(moved)
+        self.look_at_devices(judge=True)
+
+    def look_at_devices(self, *, judge: bool) -> None:
+        """Look at the devices whose time has come; without `judge` only their next times are worked out."""
         starts = np.array([a for a, _ in self.holes], np.int64) if self.holes else _NO_TIMES
         ends = np.array([b for _, b in self.holes], np.int64) if self.holes else _NO_TIMES
+        hole_end = self.holes[-1][1] if self.holes else None
         done = 0
         while done < self.roster.devices:
-            done, found = overdue(m, starts, ends, done, now, self._overdue)
+            done, found = overdue(self.roster.memory, starts, ends, done, self.now, self._overdue)
+            if not judge:
+                self.roster.memory.due[self._overdue["device"][:found]] = 0
+                continue
             for device, watch, heard, silent, period in self._overdue[:found].tolist():
-                self.silence.look(device, watch, heard, silent, period, now, self.holes[-1][1] if self.holes else None)
+                self.silence.look(device, watch, heard, silent, period, self.now, hole_end)
 
     def _activate(self, activated: PackActivated) -> None:
         pack = self.read_pack(activated.toml, activated.version)

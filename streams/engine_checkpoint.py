@@ -173,6 +173,7 @@ def _load(engine: Engine, trunk: Trunk, bodies: dict[str, dict[int, bytes]]) -> 
     engine.clock_onset = trunk.clock_onset
     engine.silence.silent = trunk.silent
     engine.book.load(trunk.alarms)
+    engine.look_at_devices(judge=False)
 
 
 def _fill(array: Array, count: int, bodies: dict[int, bytes], chunk: int) -> None:

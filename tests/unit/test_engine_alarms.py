@@ -1,4 +1,4 @@
-"""Alarms of the engine: latch, reset, grades, back-fills, silence, holes, packs; docs/reference/detection.md in stories."""
+"""Alarms of the engine in stories: latch, reset, grades, back-fills, silence, holes, packs."""
 
 from __future__ import annotations
 
