@@ -218,7 +218,8 @@ def _twice(field: str) -> Reject:
 
 def _shown(key: str) -> str:
     """A key as an answer may repeat it: short, and printable, so that it can be encoded, stored and read."""
-    return "".join(char if char.isprintable() else "�" for char in key[:LONGEST_FIELD])
+    short = key[:LONGEST_FIELD]
+    return short if short.isprintable() else "".join(char if char.isprintable() else "�" for char in short)
 
 
 def _at_most(rejects: list[Reject]) -> tuple[Reject, ...]:

@@ -6,17 +6,19 @@ Secrets are random and long, so one SHA-256 keeps them; a slow hash is for peopl
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from schemas.errors import ServiceAway
+from schemas.errors import ConfigError, ServiceAway
 from schemas.principals import Principal
 
 _SECRET_BYTES = 24
 """192 bits; 32 characters to type."""
+_NAME = re.compile(r"[A-Za-z0-9._/-]{1,129}\Z")
 _NO_DIGEST = bytes(32)
 """What an unknown name's secret is compared with, so that it takes as long as a known one's."""
 
@@ -46,6 +48,14 @@ class Login:
             enterprises=frozenset(g.enterprise for g in publishes if not g.device),
             alarms=frozenset(g.enterprise for g in self.grants if g.role == "alarms"),
         )
+
+
+def check_name(name: str) -> str:
+    """The name of a login itself. Raises ConfigError for one that no client could send, or that is ours (`$…`)."""
+    if not _NAME.match(name):
+        mend = "Use 1 to 129 letters, digits, dots, dashes, underscores or slashes."
+        raise ConfigError(f"{name!r} cannot be the name of a login.", mend=mend)
+    return name
 
 
 def new_secret() -> str:

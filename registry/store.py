@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 
 from registry.devices import Device, check_facts
-from registry.logins import Grant, KnownLogins, Login, digest_of, new_secret
+from registry.logins import Grant, KnownLogins, Login, check_name, digest_of, new_secret
 from schemas.entries import DeviceFacts, encode
 from schemas.errors import ConfigError, ServiceAway
 from schemas.identity import NAME, id_of
@@ -94,8 +94,9 @@ def list_devices(connection: Connection, enterprise: str | None = None) -> list[
 def add_login(connection: Connection, name: str, grants: Sequence[Grant]) -> str:
     """Add a login for an integrator, an enterprise or a device; returns the secret, which is kept nowhere.
 
-    Raises ConfigError when the name is taken or a grant names nothing that can be.
+    Raises ConfigError when the name is taken or not a name, or a grant names nothing that can be.
     """
+    check_name(name)
     for grant in grants:
         if not NAME.match(grant.enterprise) or (grant.device and not NAME.match(grant.device)):
             raise ConfigError(f"{grant.enterprise}/{grant.device} is not a device or an enterprise.")

@@ -142,6 +142,8 @@ def test_what_is_there_already_or_not_there_is_refused_with_the_way_on(dsn: str)
             renew_secret(connection, "nobody")
         with pytest.raises(ConfigError, match="not a device"):
             add_login(connection, "x", [Grant("devices", "sh/op")])
+        with pytest.raises(ConfigError, match="name of a login"):
+            add_login(connection, "$anonymous", [Grant("alarms", "shop")])
         assert len(list_devices(connection)) == 1
 
 
