@@ -1,0 +1,68 @@
+"""A rule pack on its way from the command into a running Tocsin's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.entries import PackActivated
+from schemas.errors import ServiceAway
+from streams.activation import active_pack, ask_to_activate, entry_of
+from streams.commands import ControlDispatcher
+from streams.log.postgres import PostgresLogWriter
+from streams.log.reader import PostgresLogReader
+from streams.packs import load_pack, parse_pack
+from tocsin.commands.rules import app
+
+GOOD = """\
+[[rule]]
+id = "hot"
+measure = "temperature"
+family = "heat"
+kind = "fire"
+grade = "yellow"
+raise = { at_or_above = 40.0 }
+clear = { below = 35.0 }
+"""
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_pack_asked_for_becomes_an_entry_and_the_active_one(dsn: str) -> None:
+    pack = parse_pack(GOOD, "mine")
+    assert active_pack(dsn) is None
+    asking = ask_to_activate(dsn, pack)
+    assert entry_of(dsn, asking) is None
+    writer = PostgresLogWriter(dsn)
+    dispatcher = ControlDispatcher(dsn, writer)
+    try:
+        assert dispatcher.dispatch() == 1
+    finally:
+        dispatcher.close()
+        writer.close()
+    number = entry_of(dsn, asking)
+    assert number is not None
+    reader = PostgresLogReader(dsn)
+    (entry,) = reader.read(number - 1)
+    reader.close()
+    assert entry.payload == PackActivated(pack.version, GOOD)
+    found = active_pack(dsn)
+    assert found is not None and found.rules == pack.rules
+
+
+def test_a_database_that_is_away_is_told(unused_dsn: str = "host=127.0.0.1 port=1 dbname=x") -> None:
+    with pytest.raises(ServiceAway):
+        active_pack(unused_dsn)
+
+
+def test_the_command_checks_and_lists(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    assert "is good: 1 rules" in CliRunner().invoke(app, ["check", str(path)]).stdout.replace("\n", " ")
+    listed = CliRunner().invoke(app, ["list", "--json"]).stdout
+    assert all(f'"{rule.id}"' in listed for rule in load_pack().rules)
+    path.write_text(GOOD.replace("at_or_above", "at_or_abov"))
+    error = CliRunner().invoke(app, ["check", str(path)]).exception
+    assert "line 7" in str(error) and "Did you mean `at_or_above`?" in str(error)
