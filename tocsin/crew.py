@@ -1,4 +1,4 @@
-"""The threads of a process: started in order, stopped in reverse, and ended all together when one of them fails."""
+"""The threads of a process: started in order, ended together, all of them when one fails."""
 
 from __future__ import annotations
 
@@ -37,14 +37,19 @@ class Crew:
         return {hand.name: hand.thread.is_alive() for hand in self._hands}
 
     def stop(self, patience_s: float) -> list[str]:
-        """Stop every part, the last started first; returns the names of those that did not end in time."""
+        """The part that was started last ends first, for it brings the others their work; then all others at once.
+
+        Returns the names of those that did not end in time.
+        """
         until = time.monotonic() + patience_s
         late = []
-        for hand in reversed(self._hands):
-            hand.stop()
-            hand.thread.join(max(0.05, until - time.monotonic()))
-            if hand.thread.is_alive():
-                late.append(hand.name)
+        for wave in (self._hands[-1:], self._hands[:-1]):
+            for hand in reversed(wave):
+                hand.stop()
+            for hand in reversed(wave):
+                hand.thread.join(max(0.05, until - time.monotonic()))
+                if hand.thread.is_alive():
+                    late.append(hand.name)
         self._hands.clear()
         return late
 

@@ -27,9 +27,13 @@ from alerting.ports import Channel
 from alerting.routes import JOURNAL, WEBHOOK
 from alerting.texts import load_texts
 from console.api import make_api
+from ingest.door.limits import DoorSettings
+from ingest.door.loop import Door
 from ingest.intake import JsonIntake
+from ingest.quarantine import alongside
+from ingest.store_sessions import PostgresSessions
 from registry.logins import KnownLogins
-from schemas.errors import ServiceAway
+from schemas.errors import ConfigError, ServiceAway
 from schemas.identity import id_of
 from streams.checkpoints import PostgresCheckpoints
 from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
@@ -159,8 +163,8 @@ class OneProcess:
         self.writer = PostgresLogWriter(self.dsn)
         self._closers.append(self.writer.close)
         self._activate_pack()
-        last_us = last_logged_us(self._reader(), self.writer.head)
-        self.house = HouseTime(last_us, self._clock.wall_us(), self._clock.monotonic_us())
+        self.last_us = last_logged_us(self._reader(), self.writer.head)
+        self.house = HouseTime(self.last_us, self._clock.wall_us(), self._clock.monotonic_us())
         stop = threading.Event()
         self.crew.start("ticks", lambda: run_ticks(self.writer, self._clock, self.house, stop), stop.set)
         stop_control = threading.Event()
@@ -175,9 +179,33 @@ class OneProcess:
             if ensure_pack(self.writer, self.dsn, pack):
                 _log.info("pack_activated", pack=pack.name, version=pack.version)
 
+    def _build_door(self) -> None:
+        """Bound here, so that a taken port is said early; served last."""
+        settings = self.settings
+        self.logins = KnownLogins()
+        where = DoorSettings(host=settings.mqtt_host, port=settings.mqtt_port)
+        self._door_stop = threading.Event()
+        try:
+            self.door = Door(
+                where,
+                intake=JsonIntake(),
+                commit=self.writer.append,
+                store=PostgresSessions(self.dsn),
+                quarantine=alongside,
+                clock=lambda: self.house.at(self._clock.monotonic_us()),
+                credentials=self.logins,
+                after_us=self.last_us,
+                failpoint=self._failpoint,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"{settings.mqtt_host}:{settings.mqtt_port} cannot be used: {error.strerror}",
+                field="--mqtt-port",
+                mend="Name another port.",
+            ) from error
+
     def _start_desk(self) -> None:
         texts = load_texts()
-        self.logins = KnownLogins()
         self.housekeeping = Housekeeping(
             self.dsn, self.logins, self.settings.log_retention_h * 3600, self._clock.wall_us
         )
@@ -251,8 +279,12 @@ class OneProcess:
         api = make_api(self.people, self.metrics, self.parts.troubles(), self._directory.token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
-        self.crew.start("door", self.door.run, self.door.stop)
+        self.crew.start("door", lambda: self.door.run(self._door_stop), self._stop_door)
         return Addresses(self.door.port, http.port)
+
+    def _stop_door(self) -> None:
+        self._door_stop.set()
+        self.door.close()
 
     def _reader(self) -> PostgresLogReader:
         reader = PostgresLogReader(self.dsn, tail=self.writer.tail)

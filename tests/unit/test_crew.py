@@ -7,8 +7,8 @@ import threading
 from tocsin.crew import Crew
 
 
-def test_parts_are_stopped_in_reverse_order() -> None:
-    """The door stops before the log's writer that it needs."""
+def test_the_part_that_was_started_last_ends_first() -> None:
+    """The door must have ended before the log's writer closes, or a round would find it gone."""
     crew = Crew()
     stopped: list[str] = []
     for name in ("log", "door"):
