@@ -79,4 +79,4 @@ def kind_of(value: Any) -> str:
 
 def _words(message: str) -> str:
     """The parser's message as the middle of a sentence; it never quotes the payload."""
-    return message[:1].lower() + message[1:].rstrip(" :at")
+    return message[:1].lower() + message[1:].removesuffix(" at").removesuffix(":")

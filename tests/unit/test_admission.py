@@ -227,6 +227,18 @@ def test_a_status_is_one_of_two_words() -> None:
         assert ([reject.code for reject in outcome.rejects], outcome.readings) == (["status"], [])
 
 
+def test_an_answer_says_where_the_json_breaks() -> None:
+    """In the parser's own words, which never quote the payload."""
+    for payload, words in (
+        (b'{"smoke":1}x', "at character 11: extra data."),
+        (b'{"smoke":}', "at character 9: expecting value."),
+        (b'{"smo\nke":1}', "at character 5: invalid control character."),
+        (b'{"smoke', "at character 1: unterminated string starting."),
+    ):
+        (reject,) = admit_telemetry(payload, ARRIVAL_US).rejects
+        assert reject.reason == f"The payload is not JSON {words}"
+
+
 def test_an_answer_is_bounded_and_names_what_refuses_first() -> None:
     """A payload of 256 KiB may hold twenty thousand mistakes."""
     objects = b",".join(b'{"ts":0,"smoke":1,"x%d":1}' % i for i in range(100))
