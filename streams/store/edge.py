@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ def session(dsn: str, name: str) -> Iterator[Connection]:
     with translated(), connect(dsn, name) as connection:
         # A backend in a long statement would otherwise outlive a killed client and hold its locks.
         connection.execute("SET client_connection_check_interval = '1s'")
+        # Between two slices we sort for a moment, on a busy machine for a longer one.
+        connection.execute("SET idle_in_transaction_session_timeout = '30s'")
         yield connection
 
 
@@ -41,7 +43,7 @@ def translated(needed_bytes: int = 0) -> Iterator[None]:
             "PostgreSQL", f"no room to store readings: {error.diag.message_primary}.", retry_after_s=5.0,
             mend=f"Free at least {megabytes} MB for its data directory; nothing is lost, the log keeps what waits.",
         ) from error  # fmt: skip
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
         raise ServiceAway("PostgreSQL", str(error).strip()) from error
 
 
@@ -52,11 +54,24 @@ def copy_in(connection: Connection, table: str, payload: npt.NDArray[np.uint8], 
         copy.write(payload.data)
 
 
-def copy_out(connection: Connection, query: sql.Composed) -> bytes:
-    """COPY's whole binary answer to `query`."""
-    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(query)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        return b"".join(copy)
+def fetch_columns(connection: Connection, query: sql.Composed, columns: Sequence[tuple[str, str]]) -> list[Any]:
+    """The answer to `query` as one array a column; a tenth of the time that rows take.
+
+    columns: (name, numpy type of its binary form).  Values come as PostgreSQL sends them: times in µs since 2000.
+    """
+    names = sql.SQL(", ").join(sql.SQL("array_agg({})").format(sql.Identifier(name)) for name, _ in columns)
+    statement = sql.SQL("SELECT {} FROM ({}) AS q").format(names, query)
+    with connection.cursor(binary=True) as cursor:
+        result = cursor.execute(statement, prepare=False).pgresult
+        assert result is not None
+        return [elements(result.get_value(0, k), kind) for k, (_, kind) in enumerate(columns)]
+
+
+def elements(array: bytes | None, kind: str) -> Any:
+    """The elements of PostgreSQL's binary form of an array of fixed-size numbers without nulls."""
+    if array is None:
+        return np.empty(0, kind)
+    return np.frombuffer(array, [("length", ">i4"), ("element", kind)], offset=_ARRAY_HEAD)["element"]
 
 
 def instant(us: int) -> sql.Literal:
@@ -64,4 +79,6 @@ def instant(us: int) -> sql.Literal:
     return sql.Literal(_EPOCH + timedelta(microseconds=us))
 
 
+_ARRAY_HEAD = 20
+"""Bytes before the first element: dimensions, whether there are nulls, type, length, lower bound."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

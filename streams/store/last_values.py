@@ -11,7 +11,7 @@ import numpy.typing as npt
 from psycopg import sql
 
 from streams.store.blocks import PG_EPOCH_US
-from streams.store.edge import Connection, copy_in, copy_out
+from streams.store.edge import Connection, copy_in, fetch_columns
 from streams.store.newest import LastValues, Newest
 
 CONSUMER = "store.last_values"
@@ -42,11 +42,12 @@ def load_last_values(connection: Connection, newest: Newest) -> int:
 
 def read_last_values(connection: Connection, query: sql.Composed) -> LastValues:
     """The rows of `query`, which has the columns of `last_values`."""
-    body = copy_out(connection, query)
-    rows = np.frombuffer(body[len(_HEAD) : len(body) - len(_END)], _ROW)
+    sensor_id, event_time, value, quality = fetch_columns(
+        connection, query, (("sensor_id", ">i8"), ("event_time", ">i8"), ("value", ">f8"), ("quality", ">i2"))
+    )
     return LastValues(
-        rows["sensor_id"].astype(np.int64), rows["event_time"].astype(np.int64) + PG_EPOCH_US,
-        rows["value"].astype(np.float64), rows["quality"].astype(np.uint8),
+        sensor_id.astype(np.int64), event_time.astype(np.int64) + PG_EPOCH_US, value.astype(np.float64),
+        quality.astype(np.uint8),
     )  # fmt: skip
 
 

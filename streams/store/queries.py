@@ -7,6 +7,7 @@ Each answer is one snapshot, so a reading that moves from a block to a partition
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,18 +22,21 @@ from streams.store.blocks import (
     first_of_each,
     in_order,
     read_bodies,
-    read_rows,
 )
 from streams.store.closing import partitions_of, read_blocks
-from streams.store.edge import Connection, copy_out, instant, translated
+from streams.store.edge import Connection, elements, fetch_columns, instant, translated
 from streams.store.last_values import read_last_values
 from streams.store.merging import ALL_TIME
 from streams.store.newest import LastValues
 from streams.store.parts import next_merge
 
-_COLUMNS = ("event_time", "arrival_time", "value", "quality", "origin")
-_ARRAY_HEAD = 20
-"""Bytes of an array's binary form before its elements: dimensions, flags, type, length, lower bound."""
+_COLUMNS = (
+    ("event_time", ">i8"),
+    ("arrival_time", ">i8"),
+    ("value", ">f8"),
+    ("quality", ">i2"),
+    ("origin", ">i2"),
+)
 _LATE = b"\0\0\0\2"
 """Rank 2 of `_HISTORY` in binary."""
 _SLICE_READINGS = 500_000
@@ -79,7 +83,7 @@ class StoreStatus(msgspec.Struct, frozen=True):
 def history(connection: Connection, sensor_id: int, start_us: int, end_us: int) -> ReadingBatch:
     """A sensor's readings with start <= event_time < end, by event_time, each time once."""
     array = sql.SQL(", ").join(
-        sql.SQL("array_agg({}) AS {}").format(sql.Identifier(c), sql.Identifier(c)) for c in _COLUMNS
+        sql.SQL("array_agg({}) AS {}").format(sql.Identifier(c), sql.Identifier(c)) for c, _ in _COLUMNS
     )
     nulls = sql.SQL(", ").join([sql.SQL("NULL")] * len(_COLUMNS))
     query = sql.SQL(_HISTORY).format(
@@ -101,7 +105,8 @@ def history(connection: Connection, sensor_id: int, start_us: int, end_us: int) 
                 counts.append(int.from_bytes(cells[-2] or b"", "big"))
                 bodies.append(cells[-1])
             elif cells[0] is not None:
-                (late if rank == _LATE else first).append(_from_arrays(sensor_id, cells))
+                columns = [elements(cell, kind) for cell, (_, kind) in zip(cells, _COLUMNS, strict=False)]
+                (late if rank == _LATE else first).append(_batch(np.full(len(columns[0]), sensor_id), columns))
     blocks = read_bodies(counts, bodies)
     first.append(_between(blocks.take(blocks.sensor_id == sensor_id), start_us, end_us))
     # Late readings stand last: where one has the time of another, the other came first.
@@ -201,7 +206,8 @@ def _rows_between(
     query = sql.SQL(
         "SELECT * FROM {} WHERE event_time >= {} AND event_time < {} AND sensor_id BETWEEN {} AND {}"
     ).format(sql.Identifier(table), instant(start_us), instant(end_us), *map(sql.Literal, sensors))
-    return read_rows(copy_out(connection, query))
+    sensor_id, *columns = fetch_columns(connection, query, (("sensor_id", ">i8"), *_COLUMNS))
+    return _batch(sensor_id, columns)
 
 
 def _pieces(connection: Connection, start_us: int, end_us: int) -> list[tuple[str, bool, int]]:
@@ -244,13 +250,10 @@ def _between(batch: ReadingBatch, start_us: int, end_us: int) -> ReadingBatch:
     return batch.take((batch.event_time >= start_us) & (batch.event_time < end_us))
 
 
-def _from_arrays(sensor_id: int, cells: Sequence[bytes | None]) -> ReadingBatch:
-    """A sensor's readings from PostgreSQL's binary arrays of `_COLUMNS`."""
-    event_time, arrival_time, value, quality, origin = (
-        np.frombuffer(cell or b"", [("length", ">i4"), ("element", kind)], offset=_ARRAY_HEAD)["element"]
-        for cell, kind in zip(cells, (">i8", ">i8", ">f8", ">i2", ">i2"), strict=False)
-    )
+def _batch(sensor_id: Any, columns: Sequence[Any]) -> ReadingBatch:
+    """Columns as PostgreSQL sends them, as a batch."""
+    event_time, arrival_time, value, quality, origin = columns
     return ReadingBatch.of(
-        np.full(len(event_time), sensor_id, np.int64), event_time.astype(np.int64) + PG_EPOCH_US,
-        arrival_time.astype(np.int64) + PG_EPOCH_US, value, quality, origin,
+        sensor_id, event_time.astype(np.int64) + PG_EPOCH_US, arrival_time.astype(np.int64) + PG_EPOCH_US,
+        value, quality, origin,
     )  # fmt: skip

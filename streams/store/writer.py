@@ -16,7 +16,7 @@ from psycopg import sql
 from schemas.errors import Fenced
 from schemas.readings import ReadingBatch
 from streams.ports import LogReader
-from streams.store.blocks import block_payload, in_order, row_payload
+from streams.store.blocks import block_payload, compile_kernels, in_order, row_payload
 from streams.store.edge import Connection, copy_in, translated
 from streams.store.last_values import load_last_values
 from streams.store.newest import LastValues, Newest, Verdict
@@ -47,6 +47,7 @@ class BlockWriter:
 
         What the last saved values do not cover is read again from the log, which keeps it for that.
         """
+        compile_kernels()
         self._connection = connection
         self._retention_us = retention_us
         self._lock = threading.Lock()
