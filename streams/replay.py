@@ -1,15 +1,16 @@
 """Recorded files through the engine, off line: the same entries as from a socket, made of columns.
 
 A file is a run of its own: the engine starts afresh, each sensor is a device by itself (`STEM/NAME`), a reading arrives
-at its event time, and ticks are each second of the file's time. Ticks that cannot matter are not made: the engine says
-when the next one can, and rows are given to it in strides that end before that.
+at its event time, and ticks are each second of the file's time. Ticks that cannot matter are not made. The file shows
+when a sensor is quiet for so long that silence may be judged; else, and where no value is held by a sensor that speaks
+on change only, readings alone matter and a table is one batch. At other times the engine says when a tick can matter.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from schemas.alarms import AlarmEvent
 from schemas.entries import Entry, Payload, Sensor, Sensors, Tick
 from schemas.errors import ConfigError
 from schemas.identity import id_of
-from schemas.measures import Measure
+from schemas.measures import Measure, Reporting
 from schemas.readings import F64, I64, Origin, Quality, ReadingBatch
 from schemas.rules import RulePack, Signal
 from scoring.naive import NaiveEngine
@@ -108,6 +109,9 @@ class EverySecond:
         raise AssertionError("a tick of every second is due")
 
 
+_NEVER = 1 << 60
+_ALWAYS_BUSY = (np.array([0], np.int64), np.array([_NEVER], np.int64))
+
 OnEvent = Callable[[AlarmEvent, float], None]
 """An event, and the file's own time of it in s."""
 OnScores = Callable[[Replayed, pa.Array, F64, F64, F64], None]
@@ -147,12 +151,18 @@ class Replay:
         self._engine: Judged = EverySecond(pack) if naive else Engine(pack, capacity=max(4096, len(sensors)))
         self._on_event = on_event
         self._on_scores = on_scores
-        self._reach_us = reach_us(pack)
+        on_change = {s.spec.measure.name for s in sensors if s.spec.measure.reporting is Reporting.ON_CHANGE}
+        self._silent_us = least_silence_us(pack)
+        self._reach_us = min(self._silent_us, least_held_us(pack, on_change))
+        self._may_be_calm = not (naive or on_change)
+        self._busy = _ALWAYS_BUSY
+        self._heard = [0] * len(sensors)
         self._number = 0
         self._now = 0
         self._newest = 0
         self._started = False
         self._ids = np.array([s.sensor.id for s in sensors], np.int64)
+        self._ends = np.array([(*s.spec.measure.physical, *s.spec.measure.instrument) for s in sensors]).T
         self.summary = Summary(str(recording.path), len(sensors))
 
     def run(self) -> Iterator[Summary]:
@@ -173,55 +183,84 @@ class Replay:
         arrivals = np.maximum.accumulate(np.maximum(times, self._newest))
         values = np.stack([s.spec.to_unit(table.columns[s.column]) for s in self._sensors], axis=1)
         given = np.isfinite(values)
-        bad = given & ((values < _ends(self._sensors, 0)) | (values > _ends(self._sensors, 1)))
+        bad = given & ((values < self._ends[0]) | (values > self._ends[1]))
         self.summary.refused += int(bad.sum())
         given &= ~bad
-        scores = np.full(values.shape, math.nan) if self._on_scores else None
-        reach = self._reach_us if (arrivals == times).all() else min(self._reach_us, BACKFILL_GRACE_US)
+        batch, first = self._batch(times, arrivals, values, given)
+        in_order = bool((arrivals == times).all())
+        reach = self._reach_us if in_order else min(self._reach_us, BACKFILL_GRACE_US)
+        busy = self._busy_times(arrivals, given)
+        self._busy = busy if self._may_be_calm and in_order else _ALWAYS_BUSY
+        scores = np.full(len(batch), math.nan) if self._on_scores else None
         row, rows = 0, len(times)
         while row < rows:
             at = int(arrivals[row])
             self._advance(at // SECOND_US * SECOND_US)
-            due = self._engine.next_due_us()
-            until = at + reach if due is None else min(at + reach, max(_to_second(due), self._now + SECOND_US))
+            until = self._next_busy(at)
+            if until <= at:
+                due = self._engine.next_due_us()
+                until = at + reach if due is None else min(at + reach, max(_to_second(due), self._now + SECOND_US))
             end = max(row + 1, int(np.searchsorted(arrivals, until, "left")))
-            self._judge(times[row:end], arrivals[row:end], values[row:end], given[row:end], scores, row)
+            part = slice(int(first[row]), int(first[end]))
+            if part.start < part.stop:
+                self._apply(batch.take(part), None if scores is None else scores[part])
             row = end
         self._newest = self.summary.last_us = int(arrivals[-1])
+        self.summary.readings += len(batch)
         if scores is not None:
             self._give_scores(table, values, given, scores)
 
-    def _judge(self, times: I64, arrivals: I64, values: F64, given: Any, scores: F64 | None, row: int) -> None:
-        """Rows between two ticks as one batch, row by row and in a row sensor by sensor."""
+    def _batch(self, times: I64, arrivals: I64, values: F64, given: Any) -> tuple[ReadingBatch, I64]:
+        """All readings of a table, row by row and in a row sensor by sensor, and where each row begins among them."""
         n, k = values.shape
-        whole = bool(given.all())
-        pick = slice(None) if whole else given.ravel()
-        x = values.ravel()[pick]
-        outside = (values < _ends(self._sensors, 2)) | (values > _ends(self._sensors, 3))
-        batch = ReadingBatch(
+        pick = slice(None) if given.all() else given.ravel()
+        outside = (values < self._ends[2]) | (values > self._ends[3])
+        quality = np.where(outside, np.uint8(Quality.OUT_OF_RANGE), np.uint8(Quality.GOOD))
+        batch = ReadingBatch.of(
             np.tile(self._ids, n)[pick],
             np.repeat(times, k)[pick],
             np.repeat(arrivals, k)[pick],
-            x,
-            np.where(outside.ravel()[pick], np.uint8(Quality.OUT_OF_RANGE), np.uint8(Quality.GOOD)),
-            np.full(len(x), Origin.LIVE, np.uint8),
+            values.ravel()[pick],
+            quality.ravel()[pick],
+            np.full(n * k, Origin.LIVE, np.uint8)[pick],
         )
-        self.summary.readings += len(batch)
-        if not len(batch):
-            return
-        if scores is None:
-            self._apply(batch)
-            return
-        found = np.full(len(batch), math.nan)
-        self._apply(batch, found)
-        scores[row : row + n][given] = found
+        return batch, np.concatenate(([0], np.cumsum(given.sum(axis=1))))
+
+    def _busy_times(self, arrivals: I64, given: Any) -> tuple[I64, I64]:
+        """(starts, ends) of when a sensor has been quiet for so long that a silence rule may hold."""
+        found: list[tuple[int, int]] = []
+        for j in range(given.shape[1]):
+            heard = arrivals[given[:, j]]
+            if self._heard[j]:
+                heard = np.concatenate(([self._heard[j]], heard))
+            if not len(heard):
+                continue
+            self._heard[j] = heard[-1]
+            for i in np.flatnonzero(np.diff(heard) >= self._silent_us).tolist():
+                found.append((int(heard[i]) + self._silent_us, int(heard[i + 1])))
+            found.append((int(heard[-1]) + self._silent_us, _NEVER))
+        starts, ends = [_NEVER], [_NEVER]
+        for start, end in sorted(found, reverse=True):
+            if end >= starts[-1]:
+                starts[-1], ends[-1] = start, max(end, ends[-1])
+            else:
+                starts.append(start)
+                ends.append(end)
+        return np.array(starts[::-1], np.int64), np.array(ends[::-1], np.int64)
+
+    def _next_busy(self, t: int) -> int:
+        """The start of the busy time that ends first after `t`; at most `t` if it is then."""
+        starts, ends = self._busy
+        return int(starts[min(int(np.searchsorted(ends, t, "right")), len(starts) - 1)])
 
     def _advance(self, until: int) -> None:
         """All ticks up to `until`, a whole second: those that can matter are made, the rest are passed over."""
         while self._now < until:
-            due = self._engine.next_due_us()
-            tick = until + 1 if due is None else max(_to_second(due), self._now + SECOND_US)
-            last_idle = min(until, tick - SECOND_US) if tick <= until else until
+            tick = until + SECOND_US
+            if self._next_busy(self._now) <= until:
+                due = self._engine.next_due_us()
+                tick = tick if due is None else max(_to_second(due), self._now + SECOND_US)
+            last_idle = min(until, tick - SECOND_US)
             if last_idle > self._now:
                 self._engine.pass_time(last_idle)
                 self._now = last_idle
@@ -245,23 +284,25 @@ class Replay:
     def _give_scores(self, table: Table, values: F64, given: Any, scores: F64) -> None:
         assert self._on_scores is not None
         own = self._recording.own_times_s(table.time_us, self.summary.first_us)
+        said = np.full(values.shape, math.nan)
+        said[given] = scores
         for j, sensor in enumerate(self._sensors):
             rows = np.flatnonzero(np.isfinite(values[:, j]))
-            said = np.where(given[rows, j], scores[rows, j], math.nan)
-            self._on_scores(sensor, table.as_written.take(pa.array(rows)), own[rows], values[rows, j], said)
+            self._on_scores(sensor, table.as_written.take(pa.array(rows)), own[rows], values[rows, j], said[rows, j])
 
 
-def reach_us(pack: RulePack) -> int:
-    """How far after a reading a tick can first do what it could not without it; so far rows may be judged together."""
+def least_silence_us(pack: RulePack) -> int:
+    """No silence rule holds sooner after a reading."""
     versions = [*pack.rules, *(o.rule for o in pack.overrides)]
-    silence = [int(r.high * 1e6) for r in versions if r.signal is Signal.SILENCE]
-    held = [d for r in versions if r.signal is not Signal.SILENCE for d in (r.delay_us, r.clear_delay_us) if d]
-    return max(SECOND_US, min([*silence, *held], default=3600 * SECOND_US))
+    return min([_NEVER, *(int(r.high * 1e6) for r in versions if r.signal is Signal.SILENCE)])
 
 
-def _ends(sensors: Sequence[Replayed], which: int) -> F64:
-    """(k,) physical low, physical high, instrument low or instrument high of each sensor."""
-    return np.array([(*s.spec.measure.physical, *s.spec.measure.instrument)[which] for s in sensors])
+def least_held_us(pack: RulePack, measures: Set[str]) -> int:
+    """No timer of an on_change sensor of these measures that a reading starts completes sooner at a tick."""
+    versions = [*pack.rules, *(o.rule for o in pack.overrides)]
+    ours = [r for r in versions if r.signal is not Signal.SILENCE and (measures & set(r.measures) or not r.measures)]
+    held = [d for r in ours for d in (r.delay_us, r.clear_delay_us) if d and measures]
+    return max(SECOND_US, min([_NEVER, *held]))
 
 
 def _to_second(t: int) -> int:

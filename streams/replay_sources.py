@@ -31,7 +31,8 @@ from schemas.readings import F64, I64
 START_US = 946_684_800_000_000
 """2000-01-01: what "seconds from a start" count from."""
 TIME_NAMES = ("time", "timestamp", "ts", "datetime", "date", "event_time", "t")
-_ROWS = 1 << 16
+_CELLS = 1 << 18
+"""Of a table, about: it should stay in the processor's cache."""
 _EPOCH_MS_FROM = 1e11
 _EPOCH_FROM = 3e8
 _EMPTY = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A"]
@@ -140,12 +141,13 @@ class Recording:
         return [name.strip() for name in header]
 
     def _batches(self, names: list[str]) -> Iterator[Any]:
+        rows = max(64, _CELLS // len(names))
         if self._kind == "parquet":
-            yield from pyarrow.parquet.ParquetFile(self.path, memory_map=True).iter_batches(_ROWS, columns=names)
+            yield from pyarrow.parquet.ParquetFile(self.path, memory_map=True).iter_batches(rows, columns=names)
             return
         with self._open() as file:
             if self._kind == "json":
-                yield from pyarrow.json.read_json(file).select(names).to_batches(_ROWS)
+                yield from pyarrow.json.read_json(file).select(names).to_batches(rows)
                 return
             types = {name: pa.float64() for name in names} | {self.time: pa.string()}
             yield from pyarrow.csv.open_csv(
