@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from schemas.readings import Origin, Quality
 from schemas.rules import Signal
 from scoring.compiled import inlined, kernel
@@ -50,13 +48,7 @@ from scoring.layout import (
     Memory,
 )
 from scoring.prefetch import prefetch
-from scoring.watches import open_watch, settle
-
-i64: Any = np.int64
-f64: Any = np.float64
-f32: Any = np.float32
-u32: Any = np.uint32
-"""Casts: what Numba takes for machine types, mypy for anything."""
+from scoring.watches import f32, f64, i64, open_watch, settle, u32
 
 AHEAD = 12
 """Readings between the request of a record and its use: about the time of one miss."""

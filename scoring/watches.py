@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from scoring.compiled import inlined, kernel
 from scoring.layout import (
     ACTIVE,
@@ -25,6 +27,11 @@ from scoring.layout import (
     Memory,
 )
 
+i64: Any = np.int64
+f64: Any = np.float64
+f32: Any = np.float32
+u32: Any = np.uint32
+"""Casts: what Numba takes for machine types, mypy for anything."""
 BACKFILL_GRACE_US = 5_000_000
 
 
@@ -106,11 +113,30 @@ def settle(m: Memory, number: Any) -> None:
 
 
 @kernel
-def watch_for(m: Memory, slot: Any, rules: Any) -> Any:
-    """The watch of a sensor, opened where it has none; for use at a change of plan and on restoring."""
-    if m.sensors[slot]["watch"] != NONE:
-        close_watch(m, m.sensors[slot]["watch"])
-    return open_watch(m, slot, rules)
+def put_watches(m: Memory, rows: Any, blocks: Any) -> None:
+    """Give each sensor in `rows` (WATCH records) that watch anew, for a change of plan or on restoring.
+
+    blocks: TIMER records, `size` times TIMER_CLASS for each row, in order. Numbers in the rows are not used.
+    """
+    at = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        slot = i64(row["slot"])
+        if m.sensors[slot]["watch"] != NONE:
+            close_watch(m, i64(m.sensors[slot]["watch"]))
+        rules = i64(m.plans[m.sensors[slot]["plan"]]["rules"])
+        number = open_watch(m, slot, rules)
+        w = m.watches[number]
+        w["row"] = row["row"]
+        w["open"] = row["open"]
+        w["arrival"] = row["arrival"]
+        w["lag"] = row["lag"]
+        w["lag_arrival"] = row["lag_arrival"]
+        w["backfill_now"] = row["backfill_now"]
+        for j in range(rules):
+            m.timers[w["timers"] + j] = blocks[at + j]
+        at += i64(row["size"]) * TIMER_CLASS
+        settle(m, number)
 
 
 @kernel

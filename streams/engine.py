@@ -365,4 +365,4 @@ def compile_kernels() -> None:
     engine.apply(Entry(2, batch))
     engine.apply(Entry(3, Tick(1)))
     engine.apply(Entry(4, Tick(1 + 6_000_000)))
-    engine.apply(Entry(5, DeviceFacts("e", "d", period_s=1.0)))
+    Engine(partition=0, capacity=4096).restore(engine.snapshot(4))

@@ -29,7 +29,7 @@ from scoring.layout import (
     WATCH_TOP,
     Array,
 )
-from scoring.watches import settle_one, watch_for
+from scoring.watches import put_watches
 from streams.alarm_book import Alarm
 from streams.engine_silence import SilentDevice
 from streams.plans import Facts, Plans
@@ -188,16 +188,5 @@ def _fill(array: Array, count: int, bodies: dict[int, bytes], chunk: int) -> Non
 
 def _load_watches(engine: Engine, watches: bytes, timers: bytes) -> None:
     m = engine.roster.memory
-    rows, blocks = np.frombuffer(watches, WATCH), np.frombuffer(timers, TIMER)
     m.sensors["watch"][: engine.roster.sensors] = NONE
-    at = 0
-    for row in rows:
-        slot = int(row["slot"])
-        rules = len(engine.roster.rules_of(slot))
-        number = watch_for(m, slot, rules)
-        for name in ("row", "open", "arrival", "lag", "lag_arrival", "backfill_now"):
-            m.watches[name][number] = row[name]
-        to = int(m.watches["timers"][number])
-        m.timers[to : to + rules] = blocks[at : at + rules]
-        at += int(row["size"]) * TIMER_CLASS
-        settle_one(m, number)
+    put_watches(m, np.frombuffer(watches, WATCH).copy(), np.frombuffer(timers, TIMER).copy())

@@ -39,7 +39,7 @@ from scoring.layout import (
     Memory,
 )
 from scoring.memory import reserve
-from scoring.watches import settle_one, watch_for
+from scoring.watches import put_watches
 from streams.alarm_book import Standing, Subject
 from streams.plans import Facts, Plans
 
@@ -341,19 +341,16 @@ class Roster:
         if number == NONE:
             return
         at = int(m.watches["timers"][number])
-        kept = m.watches[number].copy()
-        timers = m.timers[at : at + len(old)].copy()
-        new = self.plans.of_plan[plan]
-        number = watch_for(m, slot, len(new))
-        for name in ("row", "open", "arrival", "lag", "lag_arrival", "backfill_now"):
-            m.watches[name][number] = kept[name]
-        at = int(m.watches["timers"][number])
+        rules = self.plans.of_plan[plan]
+        row = m.watches[number : number + 1].copy()
+        row["size"] = -(-len(rules) // TIMER_CLASS)
+        timers = np.zeros(int(row["size"][0]) * TIMER_CLASS, TIMER)
         places = {rule.id: i for i, rule in enumerate(old)}
-        for j, rule in enumerate(new):
+        for j, rule in enumerate(rules):
             i = places.get(rule.id)
             if i is not None and (old[i].signal, old[i].family) == (rule.signal, rule.family):
-                m.timers[at + j] = timers[i]
-        settle_one(m, number)
+                timers[j] = m.timers[at + i]
+        put_watches(m, row, timers)
 
 
 def _no_room(capacity: int) -> TocsinError:

@@ -184,7 +184,8 @@ def logs(draw: st.DrawFn, most: int = 60) -> list[Payload]:
             payloads.append(_run(draw, wall))
             wall = int(payloads[-1].arrival_time[-1])
         else:
-            rows = [_reading(draw, wall + i, recent) for i in range(draw(st.integers(1, 4)))]
+            behind = draw(st.sampled_from([0, 0, 0, 0, 5 * S, 40 * S]))
+            rows = [_reading(draw, wall - behind + i, recent) for i in range(draw(st.integers(1, 4)))]
             payloads.append(ReadingBatch.of(*zip(*rows, strict=True)))
     return payloads
 
