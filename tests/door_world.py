@@ -190,14 +190,14 @@ class World:
             self.failure = failure
 
     def end(self) -> None:
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
         self.log.gate.set()
         self.stop.set()
         self.door.close()
         self.thread.join(WAIT_S)
         assert not self.thread.is_alive()
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
 
     def restart(self) -> None:
         self.end()
