@@ -201,3 +201,32 @@ def overdue(m: Memory, hole_starts: Any, hole_ends: Any, begin: Any, now: Any, o
             k += 1
         m.due[device] = due
     return devices, k
+
+
+@kernel
+def earliest_silence(m: Memory, now: Any) -> Any:
+    """A lower bound of the next tick at which a silence rule can begin to hold, if no reading comes before; or FOREVER.
+
+    Unlike the due times of `overdue`, which allow for readings to come, it is near what will be: one pass over all
+    devices, for replays, which have few.
+    """
+    earliest = FOREVER
+    for device in range(m.head[DEVICES]):
+        d = m.devices[device]
+        plan = m.silence_plans[d["plan"]]
+        heard, period = _expected(m, device)
+        if plan["rules"] == 0 or heard == NEVER or math.isnan(period):
+            continue
+        watch = ANY
+        if period >= DAY_RULES_FROM_S:
+            watch = DAILY
+        elif plan["supplied"] and d["bits"] & HAS_FIRE_SENSOR:
+            watch = FIRE
+        for j in range(plan["rules"]):
+            rule = m.silence_rules[plan["rules_at"] + j]
+            due = heard + i64(min(max(rule["high"], rule["periods"] * period), 1e11) * 1e6)
+            if due > now:
+                earliest = min(earliest, due)
+            elif rule["watch"] == watch and d["bits"] & IS_SILENT == 0:
+                return i64(now)
+    return earliest

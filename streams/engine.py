@@ -43,7 +43,7 @@ from scoring.layout import (
     WATCH_TOP,
     WATCHED,
 )
-from scoring.ticking import due_watches, end_backfills, hold, overdue
+from scoring.ticking import due_watches, earliest_silence, end_backfills, hold, overdue
 from scoring.watches import settle_one
 from streams import engine_checkpoint
 from streams.alarm_book import AlarmBook, Moment, Moved, Standing
@@ -138,8 +138,7 @@ class Engine:
         """The earliest `now` at which a tick can do anything if no reading comes before, or sooner; None: never."""
         m = self.roster.memory
         watches = m.watches["due"][: int(m.head[WATCH_TOP])]
-        devices = m.due[: self.roster.devices]
-        due = min(int(column.min()) if len(column) else FOREVER for column in (watches, devices))
+        due = min(int(watches.min(initial=FOREVER)), int(earliest_silence(m, self.now)))
         return None if due >= FOREVER else due
 
     def pass_time(self, now: int) -> None:
