@@ -110,7 +110,10 @@ class Desk:
         return self._outbox.wait_until_empty(timeout_s)
 
     def run(self, stop_timeout_s: float = 3.0) -> None:
-        """Serve until `stop`. Raises Fenced when another desk is at work; a PostgreSQL that is away is waited for."""
+        """Serve until `stop`, then close the channels.
+
+        A PostgreSQL that is away is waited for. Raises Fenced when another desk is at work.
+        """
         try:
             while not self._stopping:
                 try:
@@ -130,6 +133,8 @@ class Desk:
             raise
         finally:
             self._outbox.stop(stop_timeout_s)
+            for channel in self._channels.values():
+                channel.close()
             self._database.close()
 
     def serve_once(self) -> bool:

@@ -1,0 +1,119 @@
+"""Alarms on MQTT: every event by position, the open alarms of an enterprise retained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from alerting.channels.mqtt_events import AlarmState, MqttEvents
+from alerting.desk import Desk
+from alerting.people import People
+from alerting.routes import Recipient, Routes
+from schemas.alarms import Grade, State, decode_event
+from schemas.errors import ServiceAway
+from tests.alerting_world import HandClock, HeldChannel, Story, event, make_desk
+
+EVENTS, STATE = "tocsin/v1/shop-1/alarms", "tocsin/v1/shop-1/alarms/state"
+
+
+class HeldDoor:
+    """A door in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int]] = []
+        self.retained: dict[str, AlarmState] = {}
+        self.away = False
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        if self.away:
+            raise ServiceAway("the door", "it is away")
+        assert qos == 1
+        if retain:
+            self.retained[topic] = msgspec.json.decode(payload, type=AlarmState)
+        else:
+            self.events.append((topic, decode_event(payload).step))
+
+
+@pytest.fixture
+def desk(dsn: str) -> Iterator[Desk]:
+    made = make_desk(dsn, Routes((Recipient("ops", "held"),)), HandClock(), HeldChannel("held"))
+    yield made
+    made.stop()
+    made.run()
+
+
+def publisher(dsn: str, door: HeldDoor) -> MqttEvents:
+    return MqttEvents(dsn, door.publish)
+
+
+def done(made: MqttEvents) -> None:
+    made.stop()
+    made.run()
+
+
+def test_events_go_out_in_order_and_the_state_is_what_is_open(dsn: str, desk: Desk) -> None:
+    door, story = HeldDoor(), Story(dsn)
+    made = publisher(dsn, door)
+    story.tell(event(State.RAISED, Grade.YELLOW), event(State.REGRADED, Grade.RED, step=2, previous=Grade.YELLOW))
+    story.tell(event(State.RAISED, Grade.BLUE, device="store"))
+    made.serve_once()
+    assert door.events == [], "it follows the desk"
+    desk.serve_once()
+    made.serve_once()
+    assert door.events == [(EVENTS, 1), (EVENTS, 2), (EVENTS, 1)]
+    assert [(a.device, a.grade) for a in door.retained[STATE].alarms] == [("kitchen", "red"), ("store", "blue")]
+    story.tell(
+        event(State.CLEARED, Grade.RED, step=3, latched=True), event(State.CLEARED, Grade.BLUE, step=2, device="store")
+    )
+    desk.serve_once()
+    made.serve_once()
+    assert [(a.device, a.standing) for a in door.retained[STATE].alarms] == [("kitchen", "latched_unacknowledged")]
+    done(made)
+
+
+def test_a_restart_skips_nothing_and_says_the_state_again(dsn: str, desk: Desk) -> None:
+    door, story = HeldDoor(), Story(dsn)
+    first = publisher(dsn, door)
+    story.tell(event(State.RAISED, Grade.RED))
+    desk.serve_once()
+    first.serve_once()
+    done(first)
+    story.tell(event(State.REGRADED, Grade.YELLOW, step=2, previous=Grade.RED))
+    desk.serve_once()
+    door.retained.clear()
+    second = publisher(dsn, door)
+    second.serve_once()
+    done(second)
+    assert door.events == [(EVENTS, 1), (EVENTS, 2)]
+    assert [a.step for a in door.retained[STATE].alarms] == [2]
+
+
+def test_a_door_that_is_away_loses_no_event(dsn: str, desk: Desk) -> None:
+    door = HeldDoor()
+    made = publisher(dsn, door)
+    made.serve_once()
+    Story(dsn).tell(event(State.RAISED, Grade.RED))
+    desk.serve_once()
+    door.away = True
+    with pytest.raises(ServiceAway):
+        made.serve_once()
+    door.away = False
+    made.serve_once()
+    assert door.events == [(EVENTS, 1)]
+    done(made)
+
+
+def test_an_acknowledgement_changes_the_state(dsn: str, desk: Desk) -> None:
+    door = HeldDoor()
+    made, people = publisher(dsn, door), People(dsn, HandClock())
+    (raised,) = Story(dsn).tell(event(State.RAISED, Grade.RED))
+    desk.serve_once()
+    made.serve_once()
+    people.acknowledge(raised.key, "Li Wei")
+    people.close()
+    made.serve_once()
+    assert [a.acknowledged_by for a in door.retained[STATE].alarms] == ["Li Wei"]
+    assert door.events == [(EVENTS, 1)]
+    done(made)
