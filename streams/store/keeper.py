@@ -17,9 +17,10 @@ from streams.store.writer import BlockWriter
 
 _LOOK_EVERY_S = 1.0
 SAVE_EVERY_S = 30.0
+_SAVED_AT_END = 200_000
 _SAVED_SENSORS_A_S = 5_000
 """Saving costs 5 µs a sensor: at this rate a fortieth of a core. More changed sensors are saved less often …"""
-_REPLAYED_ENTRIES = 120_000
+_REPLAYED_ENTRIES = 60_000
 """… but never so seldom that a start would read more of the log than this: some seconds."""
 
 
@@ -102,6 +103,11 @@ class Keeper:
         save_last_values(connection, last, position)
         self._saved_at = self._clock()
         self._saved_position = position
+
+    def save_at_end(self, connection: Connection) -> None:
+        """Spare the next start reading the log again, unless that would take this end longer than a second or so."""
+        if self._writer.changed_sensors() <= _SAVED_AT_END:
+            self.save(connection)
 
     def _should_save(self) -> bool:
         age_s = self._clock() - self._saved_at

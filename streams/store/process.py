@@ -100,6 +100,7 @@ def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Fail
             follower.run(stop, keeper.check)
         finally:
             keeper.stop()
+        keeper.save_at_end(connection)
 
 
 def _killer(setting: str) -> Failpoint:
