@@ -35,6 +35,7 @@ class CutLink:
         self._late: list[tuple[socket.socket, bytes]] = []
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+        self._cut = threading.Event()
         self._open = True
         self._start(self._accept)
 
@@ -49,6 +50,10 @@ class CutLink:
                 continue
         self._late.clear()
         return taken
+
+    def until_cut(self) -> None:
+        """Wait until the first packet has met a fate other than PASS."""
+        assert self._cut.wait(20.0)
 
     def cut(self) -> None:
         """Cut every connection now."""
@@ -97,6 +102,7 @@ class CutLink:
             if fate is not Fate.PASS:
                 # From now on nothing reaches the client, so it cannot have heard.
                 deaf.set()
+                self._cut.set()
             if fate in (Fate.PASS, Fate.ANSWER_LOST):
                 try:
                     upstream.sendall(packet)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 import psycopg
+import structlog
 from psycopg.conninfo import make_conninfo
 
 from schemas.errors import ConfigError, ServiceAway
@@ -34,6 +35,8 @@ SYSTEM_USER = "pgserver"
 _SOCKET_LIMIT = 107
 """Bytes a unix socket's path may have on Linux."""
 _LOG_LIMIT = 16 << 20
+
+_log = structlog.get_logger(__name__)
 
 SETTINGS: dict[str, str] = {
     "listen_addresses": "",
@@ -168,9 +171,8 @@ class EmbeddedPostgres:
         half = self.cluster.with_name(self.cluster.name + ".new")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(mode=0o700)
+        self._let_user_in()
         if self._uid is not None and self._gid is not None:
-            _let_in(self._programs)
-            _let_in(half.parent)
             os.chown(half, self._uid, self._gid)
         arguments = (
             "-D",
@@ -224,21 +226,27 @@ class EmbeddedPostgres:
             raise ServiceAway(
                 "PostgreSQL",
                 f"the embedded server did not come up within {patience_s:.0f} s.",
-                mend=f"See {self._log}.",
+                mend=f"See {self._log_file}.",
             )
 
+    def _let_user_in(self) -> None:
+        if self._uid is not None:
+            _let_in(self._programs)
+            _let_in(self.cluster.parent)
+
     @property
-    def _log(self) -> Path:
+    def _log_file(self) -> Path:
         return self.cluster / "server.log"
 
     def _launch(self) -> None:
         if self._child is not None:
             # It ended while coming up: say why where that cannot mend itself, else give the old backends time to end.
-            why = _tail(self._log)
+            why = _tail(self._log_file)
             if not any(word in why for word in ("is still in use", "already exists", "starting up")):
-                raise ServiceAway("PostgreSQL", f"the embedded server ended: {why}", mend=f"See {self._log}.")
+                raise ServiceAway("PostgreSQL", f"the embedded server ended: {why}", mend=f"See {self._log_file}.")
             self._stopping.wait(0.1)
         _forget_reused_pid(self.cluster)
+        self._let_user_in()
         self._socket_dir.mkdir(mode=0o700, exist_ok=True)
         if self._uid is not None and self._gid is not None and self._socket_dir != self.cluster:
             os.chown(self._socket_dir, self._uid, self._gid)
@@ -258,9 +266,9 @@ class EmbeddedPostgres:
             )
 
     def _open_log(self) -> IO[bytes]:
-        if self._log.exists() and self._log.stat().st_size > _LOG_LIMIT:
-            self._log.replace(self._log.with_suffix(".log.1"))
-        return self._log.open("ab")
+        if self._log_file.exists() and self._log_file.stat().st_size > _LOG_LIMIT:
+            self._log_file.replace(self._log_file.with_suffix(".log.1"))
+        return self._log_file.open("ab")
 
     def _guard(self) -> None:
         """Start the server again whenever it ends without our asking."""
@@ -271,11 +279,14 @@ class EmbeddedPostgres:
                 self._child.wait()
                 self._child = None
             self.restarts += 1
+            _log.warning("postgres_ended", pid=self._pid, cluster=str(self.cluster))
             while not self._stopping.is_set():
                 try:
                     self._bring_up()
+                    _log.info("postgres_started_again", pid=self._pid)
                     break
-                except ServiceAway:
+                except ServiceAway as error:
+                    _log.error("postgres_stays_away", error=str(error))
                     self._child = None
                     self._stopping.wait(1.0)
 

@@ -1,11 +1,11 @@
 -- The log, what follows it, and what asks to enter it.
 
--- Who writes a partition of the log. A writer takes over by raising the epoch and ending the backend named here.
+-- Who writes a partition of the log. A writer takes over by raising the epoch and ending the backends named here.
 CREATE TABLE log_writers (
-    partition     integer     PRIMARY KEY,
-    epoch         bigint      NOT NULL,
-    backend_pid   integer     NOT NULL,
-    backend_start timestamptz NOT NULL
+    partition      integer       PRIMARY KEY,
+    epoch          bigint        NOT NULL,
+    backend_pids   integer[]     NOT NULL,
+    backend_starts timestamptz[] NOT NULL
 ) WITH (fillfactor = 50);
 
 -- Entries in one order within a partition. Split by number into segments that the writer makes and retention drops.

@@ -16,7 +16,7 @@ import structlog
 
 from schemas.entries import EntryKind, Payload, encode, kind_of
 from schemas.errors import Fenced, OutcomeUnknown, ServiceAway
-from streams.log.segments import SEGMENT, make_segment, segment_of
+from streams.log.segments import first_of, make_segment, segment_of
 from streams.log.session import open_session
 from streams.log.tail import Tail
 from streams.ports import Alongside
@@ -110,7 +110,7 @@ class PostgresLogWriter:
         segment = segment_of(number)
         make_segment(self._connection, segment)
         make_segment(self._connection, segment + 1)
-        self._segment_end = (segment + 2) * SEGMENT
+        self._segment_end = first_of(segment + 2)
 
     def _commit(self, rows: Sequence[Row], alongside: Alongside | None) -> bool:
         """True when the rows are committed; False when the connection died and nobody knows."""

@@ -24,12 +24,18 @@ def segment_of(number: int) -> int:
     return number // SEGMENT
 
 
+def first_of(segment: int) -> int:
+    return segment * SEGMENT
+
+
 def make_segment(connection: psycopg.Connection[Any], segment: int) -> None:
     """Make a segment if it is missing. Attaching blocks no reader, not even a long backup."""
+    if _exists(connection, segment):
+        return
     with connection.transaction():
         # One maker at a time: both would find it missing.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('log_entries'))")
-        if connection.execute("SELECT to_regclass(%s)::text", (f"log_entries_{segment}",)).fetchone() != (None,):
+        if _exists(connection, segment):
             return
         connection.execute(
             sql.SQL(
@@ -40,9 +46,13 @@ def make_segment(connection: psycopg.Connection[Any], segment: int) -> None:
         )
         connection.execute(
             sql.SQL("ALTER TABLE log_entries ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
-                _table(segment), sql.Literal(segment * SEGMENT), sql.Literal((segment + 1) * SEGMENT)
+                _table(segment), sql.Literal(first_of(segment)), sql.Literal(first_of(segment + 1))
             )
         )
+
+
+def _exists(connection: psycopg.Connection[Any], segment: int) -> bool:
+    return connection.execute("SELECT to_regclass(%s)::text", (f"log_entries_{segment}",)).fetchone() != (None,)
 
 
 def drop_old_segments(
@@ -57,7 +67,7 @@ def drop_old_segments(
     with psycopg.connect(dsn, autocommit=True) as connection:
         floor = _floor(connection, consumers, checkpointed, partition)
         for segment in _segments(connection):
-            if (segment + 1) * SEGMENT - 1 > floor or not _is_old(connection, segment, retention_s, partition):
+            if first_of(segment + 1) - 1 > floor or not _is_old(connection, segment, retention_s, partition):
                 break
             try:
                 with connection.transaction():

@@ -14,13 +14,45 @@ from schemas.errors import Fenced, ServiceAway
 
 _END_TIMEOUT_MS = 5000
 
+# One statement, so that a cut cannot leave a backend waiting with the row locked. Backends gather in the row until it
+# is known that they have ended: the answer to a registration may get lost, and the one before must still be ended.
+_REGISTER = """
+    INSERT INTO log_writers AS held (partition, epoch, backend_pids, backend_starts)
+    SELECT %(partition)s, 1, ARRAY[pid], ARRAY[backend_start] FROM pg_stat_activity WHERE pid = pg_backend_pid()
+    ON CONFLICT (partition) DO UPDATE
+       SET epoch = coalesce(%(epoch)s::bigint, held.epoch + 1),
+           backend_pids = held.backend_pids || excluded.backend_pids,
+           backend_starts = held.backend_starts || excluded.backend_starts
+     WHERE held.epoch = coalesce(%(epoch)s::bigint, held.epoch)
+    RETURNING epoch, backend_pids, backend_starts
+"""
+_END_OTHERS = """
+    SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity JOIN unnest(%s::int[], %s::timestamptz[])
+        AS registered (pid, backend_start) USING (pid, backend_start)
+     WHERE pid <> pg_backend_pid()
+"""
+_ALONE = """
+    UPDATE log_writers SET backend_pids = %s::int[], backend_starts = %s::timestamptz[]
+     WHERE partition = %s AND epoch = %s
+"""
+
 
 def connect(dsn: str, name: str) -> psycopg.Connection[Any]:
-    """A session that notices a dead server within seconds. Raises psycopg.OperationalError."""
-    return psycopg.connect(
+    """A session that notices a dead server within seconds, and whose own death frees its locks as soon.
+
+    Raises psycopg.OperationalError.
+    """
+    connection = psycopg.connect(
         dsn, autocommit=True, application_name=name, connect_timeout=5, keepalives_idle=5, keepalives_interval=2,
         keepalives_count=3, tcp_user_timeout=10_000,
     )  # fmt: skip
+    try:
+        # Half-open after a cut, a backend would wait for the rest of its transaction with every lock it holds.
+        connection.execute("SET idle_in_transaction_session_timeout = '5s'")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def open_session(dsn: str, partition: int, epoch: int | None) -> tuple[psycopg.Connection[Any], int, int]:
@@ -31,31 +63,13 @@ def open_session(dsn: str, partition: int, epoch: int | None) -> tuple[psycopg.C
     """
     connection = connect(dsn, "tocsin-log-writer")
     try:
-        with connection.transaction():
-            connection.execute(
-                "INSERT INTO log_writers VALUES (%s, 0, 0, to_timestamp(0)) ON CONFLICT DO NOTHING", (partition,)
-            )
-            row = connection.execute(
-                "SELECT epoch, backend_pid, backend_start FROM log_writers WHERE partition = %s FOR UPDATE",
-                (partition,),
-            ).fetchone()
-            assert row is not None
-            held, old_pid, old_start = row
-            if epoch is None:
-                epoch = held + 1
-            elif held != epoch:
-                raise Fenced(
-                    f"another writer has taken the log over (epoch {held}, ours is {epoch}).",
-                    mend="Only one Tocsin may run on a database; end the other one.",
-                )
-            connection.execute(
-                """
-                UPDATE log_writers SET epoch = %s, backend_pid = pid, backend_start = activity.backend_start
-                  FROM pg_stat_activity AS activity WHERE pid = pg_backend_pid() AND partition = %s
-                """,
-                (epoch, partition),
-            )
-        _end_backend(connection, old_pid, old_start)
+        row = connection.execute(_REGISTER, {"epoch": epoch, "partition": partition}).fetchone()
+        if row is None:
+            raise _taken_over(epoch)
+        epoch, pids, starts = int(row[0]), row[1], row[2]
+        _end_others(connection, pids, starts)
+        if connection.execute(_ALONE, (pids[-1:], starts[-1:], partition, epoch)).rowcount != 1:
+            raise _taken_over(epoch)
         head = connection.execute("SELECT max(number) FROM log_entries WHERE partition = %s", (partition,)).fetchone()
         assert head is not None
         return connection, epoch, head[0] or 0
@@ -64,11 +78,18 @@ def open_session(dsn: str, partition: int, epoch: int | None) -> tuple[psycopg.C
         raise
 
 
-def _end_backend(connection: psycopg.Connection[Any], pid: int, start: Any) -> None:
-    """End a backend and wait until it is gone; its number alone could be another's by now."""
-    ended = connection.execute(
-        "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s",
-        (_END_TIMEOUT_MS, pid, start),
-    ).fetchone()
-    if ended == (False,):
-        raise ServiceAway("PostgreSQL", "the last writer's session does not end; its disk may hang.")
+def _end_others(connection: psycopg.Connection[Any], pids: list[int], starts: list[Any]) -> None:
+    """End the registered backends and wait until they are gone. A number alone could be another's by now."""
+    for _ in range(3):
+        # False: it did not end in time, or it had ended by itself before it was told to.
+        ended = connection.execute(_END_OTHERS, (_END_TIMEOUT_MS, pids, starts)).fetchall()
+        if (False,) not in ended:
+            return
+    raise ServiceAway("PostgreSQL", "the last writer's session does not end; its disk may hang.")
+
+
+def _taken_over(epoch: int | None) -> Fenced:
+    return Fenced(
+        f"another writer has taken the log over from epoch {epoch}.",
+        mend="Only one Tocsin may run on a database; end the other one.",
+    )
