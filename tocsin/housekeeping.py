@@ -16,7 +16,8 @@ from registry.store import LoginFollower, list_devices, open_registry
 from schemas.errors import ServiceAway
 from streams.log.segments import drop_old_segments
 
-LOG_CONSUMERS = ("engine", "store")
+LOG_CONSUMERS = ("engine", "store", "store.last_values")
+"""Who may still ask for an entry: judging, the store, and the store's memory after a restart."""
 _LOOK_S = 1.0
 _SWEEP_S = 60.0
 _log = structlog.get_logger(__name__)
