@@ -228,6 +228,8 @@ class World:
         deadline = time.monotonic() + WAIT_S
         turn = threading.Event()
         while not claim():
+            if self.failure is not None:
+                raise self.failure
             assert time.monotonic() < deadline, "what was expected of the door never came"
             turn.wait(0.005)
 

@@ -179,10 +179,12 @@ class Control:
         wants_will = packet.reason == Reason.DISCONNECT_WITH_WILL
         self._house.leave(connection, Cause.DISCONNECTED, wants_will=wants_will)
 
-    def too_large(self, connection: Connection, buffer: U8, start: int, end: int, frame_end: int) -> bool:
+    def too_large(
+        self, connection: Connection, place: int, buffer: U8, start: int, end: int, frame_end: int, found: Found
+    ) -> bool:
         """A frame over the limit begins at `start`; bytes up to `end` are here. False: more of its head is needed.
 
-        Version 5 is told and closed. From 3.1.1 it would only come again, so the rest is skipped.
+        Version 5 is told and closed. From 3.1.1 it would only come again, so what is not here yet is skipped.
         """
         house, first = self._house, int(buffer[start])
         if connection.version == mqtt.V5:
@@ -207,9 +209,11 @@ class Control:
         if qos and not packet_id:
             house.leave(connection, Cause.MALFORMED)
             return True
-        head = buffer[payload : min(payload + HEAD_KEPT, end)].tobytes()
+        head = buffer[payload : min(payload + HEAD_KEPT, frame_end)].tobytes()
         connection.too_large = TooLarge(topic, head, qos, packet_id)
-        house.columns.skip[connection.number] = frame_end - end
+        house.columns.skip[connection.number] = max(frame_end - end, 0)
+        if frame_end <= end:
+            self.skipped(connection, place, found)
         return True
 
     def skipped(self, connection: Connection, place: int, found: Found) -> None:

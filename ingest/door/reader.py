@@ -27,6 +27,8 @@ I32 = npt.NDArray[np.int32]
 _LEAST_SHARE = 4_096
 _MOST_SHARE = 256 * 1024
 """Bytes that one socket is asked for in one round."""
+_HEAD = 72 * 1024
+"""The longest head of a message over the limit: its topic, and what of its payload is kept."""
 _CONTROLS = 256
 """Frames of one connection that are not plain PUBLISHes, in one round."""
 _BY_HAND = 1_024
@@ -41,7 +43,8 @@ class Reader:
         self._house = house
         self._control = control
         self._epoll = epoll
-        self._room = max(settings.round_bytes, settings.packet_size + 2 * _MOST_SHARE)
+        self._most_tail = max(settings.packet_size, _HEAD)
+        self._room = max(settings.round_bytes, self._most_tail + 2 * _MOST_SHARE)
         self.buffer: U8 = np.zeros(self._room + _FOR_WILLS, np.uint8)
         self.found = Found(settings.round_messages + _BY_HAND)
         self.numbers: I32 = np.zeros(0, np.int32)
@@ -77,7 +80,7 @@ class Reader:
         self.found.count = self.filled = 0
         numbers = self._with_pending(ready)
         tails = columns.tail_length[numbers]
-        wanted = (tails <= house.settings.packet_size).astype(np.uint8)
+        wanted = (tails <= self._most_tail).astype(np.uint8)
         for number in self._gone:
             wanted[numbers == number] = 0
         joined = _NO_BYTES
@@ -144,35 +147,44 @@ class Reader:
         """Take what the scan left of one connection, frame by frame, as far as this round goes."""
         house, settings = self._house, self._house.settings
         connection = house.connections[int(self.numbers[place])]
-        end, most = passes.end[place : place + 1], settings.receive_maximum
+        end, most = int(passes.end[place]), settings.receive_maximum
         stop, at, frame_end = int(passes.stop[place]), int(passes.at[place]), int(passes.frame_end[place])
         mine, frames = int(passes.messages[place]), 0
         while connection.closing is None:
-            if stop == Stop.CONTROL and frames < _CONTROLS and self.found.count < self.found.capacity - 1:
+            is_whole = stop == Stop.CONTROL or (stop == Stop.OVERSIZE and frame_end <= end)
+            if is_whole and (frames == _CONTROLS or self.found.count >= self.found.capacity - 1):
+                self._pending.add(connection.number)
+                break
+            if stop == Stop.CONTROL:
                 self._control.take(connection, place, self.buffer, at, frame_end, self.found)
-                frames += 1
-                one = Passes(
-                    np.array([place], np.int32), np.array([frame_end], np.int64), end,
-                    self.versions[place : place + 1],
-                )  # fmt: skip
-                scan(self.buffer, one, self.found, settings.packet_size, most - mine)
-                stop, at, frame_end = int(one.stop[0]), int(one.at[0]), int(one.frame_end[0])
-                mine += int(one.messages[0])
-                continue
-            if stop in (Stop.CONTROL, Stop.FULL):
-                if mine >= most and connection.version == mqtt.V5:
-                    house.leave(connection, Cause.RECEIVE_MAXIMUM, Reason.RECEIVE_MAXIMUM_EXCEEDED)
-                else:
-                    self._pending.add(connection.number)
             elif stop == Stop.OVERSIZE:
-                if self._control.too_large(connection, self.buffer, at, int(end[0]), frame_end):
-                    at = int(end[0])
-            elif stop == Stop.MALFORMED:
-                house.leave(connection, Cause.MALFORMED, Reason.MALFORMED)
-            break
+                if not self._control.too_large(
+                    connection, place, self.buffer, at, end, frame_end, self.found
+                ):  # fmt: skip
+                    break
+            else:
+                self._settle_stop(connection, stop, mine >= most)
+                break
+            frames += 1
+            at = min(frame_end, end)
+            one = Passes(
+                np.array([place], np.int32), np.array([at], np.int64), np.array([end], np.int64),
+                self.versions[place : place + 1],
+            )  # fmt: skip
+            scan(self.buffer, one, self.found, settings.packet_size, most - mine)
+            stop, at, frame_end = int(one.stop[0]), int(one.at[0]), int(one.frame_end[0])
+            mine += int(one.messages[0])
         if connection.closing is not None:
-            at = int(end[0])
+            at = end
         passes.at[place], passes.messages[place] = at, mine
+
+    def _settle_stop(self, connection: Connection, stop: int, is_at_its_most: bool) -> None:
+        if stop == Stop.MALFORMED:
+            self._house.leave(connection, Cause.MALFORMED, Reason.MALFORMED)
+        elif stop == Stop.FULL and is_at_its_most and connection.version == mqtt.V5:
+            self._house.leave(connection, Cause.RECEIVE_MAXIMUM, Reason.RECEIVE_MAXIMUM_EXCEEDED)
+        elif stop == Stop.FULL:
+            self._pending.add(connection.number)
 
     def _keep_tails(self, passes: Passes, before: I64, now: float) -> None:
         house, columns, numbers = self._house, self._house.columns, self.numbers

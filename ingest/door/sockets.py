@@ -75,6 +75,8 @@ def receive(
     count = len(sockets)
     start, end, received = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
     room = min(room, len(buffer))
+    if count and (int(tail_length.min()) < 0 or int(tail_length.sum()) != len(tails)):
+        raise IndexError("the unfinished bytes are not as many as they are said to be")
     done = int(_receive(sockets, ready, tail_length, tails, buffer, room, share, start, end, received))
     return done, start[:done], end[:done], received[:done]
 

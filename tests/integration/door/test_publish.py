@@ -180,6 +180,26 @@ def test_too_large_is_skipped_and_acknowledged_in_3_1_1(world: World, qos: int) 
     assert world.door.counts.unfinished_bytes == 0
 
 
+@pytest.mark.parametrize("size", [5_000, 70_000])
+def test_too_large_in_one_piece_with_its_neighbours(size: int) -> None:
+    """All of it is read at once, with a message before and one behind it (found by the fuzzer)."""
+    with door_world({"packet_size": 4096}) as world:
+        client = world.connected()
+        payloads = (GOOD, b"y" * size, GOOD)
+        client.send(*(Publish(TELEMETRY, body, 1, packet_id=n) for n, body in enumerate(payloads, 1)))
+        assert [client.expect(Ack).packet_id for _ in payloads] == [1, 2, 3]
+        assert world.log.values == [21.5, 21.5]
+        assert [len(one.payload) for one in world.log.quarantined] == [4096]
+
+
+def test_a_head_longer_than_a_packet_may_be_is_still_read() -> None:
+    """Its topic alone is longer; it is a foreign one, but is answered."""
+    with door_world({"packet_size": 4096}) as world:
+        client = world.connected()
+        client.publish(b"x" * 10_000, topic="t" * 60_000)
+        assert client.read() == Ack(Type.PUBACK, 1)
+
+
 def test_the_largest_packet_is_taken(world: World) -> None:
     client = world.connected(version=mqtt.V5)
     head = mqtt.encode(Publish(TELEMETRY, b"", 1, packet_id=1), mqtt.V5)
