@@ -9,24 +9,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from zoneinfo import ZoneInfo
 
 import structlog
 
-from alerting import store
+from alerting import ledger, store
 from alerting.bundle import said_of
+from alerting.composer import Composer
 from alerting.database import Connection, Database
 from alerting.life import Alarm, Suppression
-from alerting.message import Texts, compose, line_of, worst
+from alerting.message import Texts, line_of
 from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
+from alerting.overdue import OverdueWatch
 from alerting.plan import Plan, Telling, message_id, plan
 from alerting.ports import Channel, Clock, Failpoint
-from alerting.routes import Recipient, Routes
-from alerting.store import Due, JournalLine, Sending
-from schemas.alarms import AlarmEvent, Grade
+from alerting.routes import Routes
+from alerting.store import AtOnce, Due, Sending
+from schemas.alarms import AlarmEvent
 from schemas.errors import Fenced, ServiceAway
-from schemas.notifications import Line, Notification, Part
+from schemas.notifications import Line
 
 CONSUMER = "desk"
 _US = 1_000_000
@@ -71,7 +72,8 @@ class Desk:
         """
         self._routes = routes
         self._channels = channels
-        self._texts = texts
+        self._composer = Composer(texts, {name: channel.facts for name, channel in channels.items()})
+        self._overdue = OverdueWatch(partition, metrics)
         self._metrics = metrics
         self._clock = clock
         self._partition = partition
@@ -153,7 +155,7 @@ class Desk:
         """Find the committed place, and what an earlier run had sent without hearing the answer."""
         with self._database.transaction() as connection:
             position = store.make_position(connection, CONSUMER, self._partition)
-            left = store.settle_leftovers(connection, self._partition, self._outbox.in_the_air(), self._clock())
+            left = ledger.settle_leftovers(connection, self._partition, self._outbox.in_the_air(), self._clock())
         self._metrics.repeated.inc(left)
         if left:
             _log.warning("sends without an answer are made again", count=left)
@@ -173,10 +175,10 @@ class Desk:
             last = rows[-1][0]
             store.move_position(connection, CONSUMER, self._partition, last)
         self._position = last
-        self._outbox.hand_over(turn.sendings)
+        self._outbox.hand_over(message.sending for message in turn.messages)
         for _, event, _ in rows:
             self._metrics.events.labels(event.kind.value).inc()
-        self._metrics.planned.labels("at_once").inc(len(turn.sendings))
+        self._metrics.planned.labels("at_once").inc(len(turn.messages))
         self._metrics.planned.labels("bundled").inc(len(turn.bundled))
         for _, telling in turn.bundled:
             self._queued(telling.due_us)
@@ -194,25 +196,26 @@ class Desk:
         for telling in planned.tellings:
             line = line_of(planned.alarm, telling.part)
             if telling.at_once:
-                turn.sendings.append(self._message(telling, line, turn.now_us))
-                turn.reasons.append(planned.reason)
+                sending = self._message(telling, line, turn.now_us)
+                deadline_us = turn.now_us + self._composer.limit_us(telling.recipient)
+                turn.messages.append(AtOnce(sending, planned.reason, deadline_us))
             else:
                 turn.bundled.append((line, telling))
 
     def _record(self, connection: Connection, turn: _Turn) -> None:
-        store.put_alarms(connection, turn.alarms.values())
-        store.put_decisions(connection, turn.plans, turn.now_us)
-        deadlines = [turn.now_us + self._limit_us(s.recipient) for s in turn.sendings]
-        store.put_messages(connection, turn.sendings, self._partition, turn.reasons, deadlines)
+        store.record_turn(
+            connection, self._partition, turn.now_us, turn.alarms.values(), turn.plans, turn.messages
+        )  # fmt: skip
         for line, telling in turn.bundled:
+            id_ = message_id(line.key, line.step, telling.recipient.name)
+            deadline_us = telling.due_us + self._composer.limit_us(telling.recipient)
             store.put_in_bundle(
-                connection, message_id(line.key, line.step, telling.recipient.name), self._partition, line,
-                telling.recipient, turn.now_us, telling.due_us, telling.due_us + self._limit_us(telling.recipient),
-            )  # fmt: skip
+                connection, id_, self._partition, line, telling.recipient, turn.now_us, telling.due_us, deadline_us
+            )
 
     def _message(self, telling: Telling, line: Line, now_us: int) -> Sending:
         id_ = message_id(line.key, line.step, telling.recipient.name)
-        return self._sending(telling.recipient, id_, (line,), True, now_us, now_us)
+        return self._composer.sending(telling.recipient, id_, (line,), True, now_us, now_us)
 
     # The turn over what is due.
 
@@ -220,7 +223,7 @@ class Desk:
         now_us = self._clock()
         if now_us - self._overdue_looked_us >= _US:
             self._overdue_looked_us = now_us
-            self._look_for_overdue(now_us)
+            self._overdue.look(self._database, now_us)
         if self._due_us is None or self._due_us > now_us:
             return 0
         sendings: list[Sending] = []
@@ -256,46 +259,11 @@ class Desk:
         if not said.lines:
             store.drop_bundle(connection, row, "nothing was left to say")
             return None
-        sending = self._sending(recipient, row.id, said.lines, False, row.planned_us, now_us)
+        sending = self._composer.sending(recipient, row.id, said.lines, False, row.planned_us, now_us)
         store.send_bundle(connection, sending)
         return sending
 
-    def _look_for_overdue(self, now_us: int) -> None:
-        with self._database.transaction() as connection:
-            missed = store.mark_overdue(connection, self._partition, now_us)
-            store.put_journal(
-                connection,
-                [
-                    JournalLine(
-                        f"overdue.{m.id}", now_us, m.enterprise, Grade.NONE,
-                        f"A message to {m.recipient} about {m.enterprise} was not taken within its limit.",
-                        f"发给 {m.recipient}（{m.enterprise}）的消息未在时限内送出。",
-                    )
-                    for m in missed
-                ],
-            )  # fmt: skip
-            waiting = store.waiting(connection, self._partition)
-        for m in missed:
-            self._metrics.overdue.labels(m.channel).inc()
-            _log.error("notification overdue", notification=m.id, recipient=m.recipient, enterprise=m.enterprise)
-        for status in ("planned", "queued", "sending"):
-            self._metrics.waiting.labels(status).set(waiting.get(status, 0))
-
     # Helpers.
-
-    def _sending(
-        self, recipient: Recipient, id_: str, lines: tuple[Line, ...], at_once: bool, planned_us: int, now_us: int
-    ) -> Sending:
-        text = compose(lines, self._texts[recipient.language], ZoneInfo(recipient.timezone))
-        over = all(line.part is Part.ALL_CLEAR for line in lines)
-        notification = Notification(
-            id_, recipient.name, recipient.channel, lines[0].enterprise, worst(lines),
-            Part.ALL_CLEAR if over else Part.WARNING, at_once, recipient.language, text, lines, planned_us, now_us,
-        )  # fmt: skip
-        return Sending(recipient, notification, now_us)
-
-    def _limit_us(self, recipient: Recipient) -> int:
-        return round(self._channels[recipient.channel].facts.limit_s * _US)
 
     def _queued(self, due_us: int) -> None:
         """Something will be due at `due_us`."""
@@ -334,6 +302,5 @@ class _Turn:
     now_us: int
     alarms: dict[str, Alarm] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
-    sendings: list[Sending] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    messages: list[AtOnce] = field(default_factory=list)
     bundled: list[tuple[Line, Telling]] = field(default_factory=list)

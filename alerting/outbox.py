@@ -16,18 +16,21 @@ from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from alerting import store
+from alerting import ledger
 from alerting.database import Database
+from alerting.ledger import Settled
 from alerting.metrics import AlertingMetrics
 from alerting.ports import Answer, Channel, Clock, Failpoint, Outcome
 from alerting.retry import settle
 from alerting.routes import Recipient
-from alerting.store import Sending, Settled
+from alerting.store import Sending
 from schemas.errors import ServiceAway
 from schemas.notifications import Status
 
 _US = 1_000_000
 _STAMPED_TOGETHER = 500
+_GATHER_S = 0.01
+"""A transaction of the ledger costs as much as thirty answers in it; nothing waits for it but the ledger."""
 _log = structlog.get_logger("alerting.outbox")
 
 
@@ -123,6 +126,8 @@ class Outbox:
         ended = False
         while not ended:
             batch = [self._answers.get()]
+            if batch[0] is not None:
+                self._stopping.wait(_GATHER_S)
             while len(batch) < _STAMPED_TOGETHER:
                 try:
                     batch.append(self._answers.get_nowait())
@@ -139,7 +144,7 @@ class Outbox:
         for tries in itertools.count():
             try:
                 with self._database.transaction() as connection:
-                    store.put_settled(connection, settled)
+                    ledger.put_settled(connection, settled)
                 return True
             except ServiceAway as error:
                 if tries == 0:
@@ -208,6 +213,11 @@ class _Lane:
                         return
                     self._idle += 1
                     self._condition.wait()
+                if self._channel.facts.gather_s and not self._stopping:
+                    # A put notifies only idle threads, so this ends early for a stop alone.
+                    self._condition.wait(self._channel.facts.gather_s)
+                    if not self._waiting:
+                        continue
                 count = min(self._channel.facts.batch, len(self._waiting))
                 taken = [heapq.heappop(self._waiting)[2] for _ in range(count)]
             self._send(self._channel, taken)

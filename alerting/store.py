@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from alerting.bundle import Gathered
 from alerting.database import Connection
 from alerting.life import Alarm, Suppression
 from alerting.plan import Plan
-from alerting.ports import Answer, Outcome
-from alerting.retry import Settlement
 from alerting.routes import Recipient
 from alerting.sql import load_queries
 from schemas.alarms import AlarmEvent, Grade, decode_event, encode_event
 from schemas.errors import Fenced
-from schemas.notifications import Line, Notification, Part, Stamp, Status, decode_notification, encode_notification
+from schemas.notifications import Line, Notification, Part, decode_notification, encode_notification
 
 _Q = load_queries("alerting")
+_encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +43,6 @@ class Due:
     planned_us: int
     attempts: int
     body: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What came of one send, on its way into the ledger."""
-
-    sending: Sending
-    answer: Answer
-    finished_us: int
-    settlement: Settlement
-    delivered: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    id: str
-    enterprise: str
-    recipient: str
-    channel: str
 
 
 def alarm_of(row: Sequence[Any]) -> Alarm:
@@ -143,64 +124,42 @@ def enterprises_with_open_alarms(connection: Connection, partition: int) -> list
 # What a turn of the desk writes.
 
 
-def put_alarms(connection: Connection, alarms: Iterable[Alarm]) -> None:
-    rows = [_alarm_row(alarm) for alarm in alarms]
-    _many(connection, "put_alarm", rows)
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """A message of one line that goes at once."""
+
+    sending: Sending
+    reason: str
+    deadline_us: int
 
 
-def put_decisions(connection: Connection, plans: Iterable[Plan], now_us: int) -> None:
-    rows = [
-        {
-            "alarm": plan.alarm.event.key,
-            "step": plan.alarm.event.step,
-            "at_us": now_us,
-            "told": [telling.recipient.name for telling in plan.tellings],
-            "reason": plan.reason,
-        }
-        for plan in plans
-    ]
-    _many(connection, "put_decision", rows)
-
-
-def put_messages(
+def record_turn(
     connection: Connection,
-    sendings: Sequence[Sending],
     partition: int,
-    reasons: Sequence[str],
-    deadlines_us: Sequence[int],
+    now_us: int,
+    alarms: Iterable[Alarm],
+    plans: Iterable[Plan],
+    messages: Iterable[AtOnce],
 ) -> None:
-    """Messages that go at once, each with its first attempt and its lines; their alarms leave the bundles."""
-    messages = [
-        {
-            "id": s.notification.id,
-            "partition": partition,
-            "enterprise": s.notification.enterprise,
-            "recipient": s.notification.recipient,
-            "channel": s.notification.channel,
-            "reason": reason,
-            "now_us": s.started_us,
-            "deadline_us": deadline_us,
-            "body": encode_notification(s.notification).decode(),
-            "number": 1,
-        }
-        for s, reason, deadline_us in zip(sendings, reasons, deadlines_us, strict=True)
-    ]
-    lines = [
-        {
-            "id": s.notification.id,
-            "alarm": line.key,
-            "step": line.step,
-            "part": line.part.value,
-            "enterprise": line.enterprise,
-            "recipient": s.notification.recipient,
-        }
-        for s in sendings
-        for line in s.notification.lines
-    ]
-    _many(connection, "put_message", messages)
-    _many(connection, "start_attempt", messages)
-    _many(connection, "put_line", lines)
-    _many(connection, "take_from_bundle", lines)
+    """The alarms, the decisions, and the messages that go at once, with first attempts; these leave the bundles."""
+    rows = {
+        "partition": partition,
+        "now_us": now_us,
+        "alarms": json_rows([_alarm_row(alarm) for alarm in alarms]),
+        "decisions": json_rows(
+            [
+                {
+                    "alarm": plan.alarm.event.key,
+                    "step": plan.alarm.event.step,
+                    "told": [telling.recipient.name for telling in plan.tellings],
+                    "reason": plan.reason,
+                }
+                for plan in plans
+            ]
+        ),
+        "messages": json_rows([_message_row(message) for message in messages]),
+    }
+    connection.execute(_Q["record_turn"], rows)
 
 
 def put_in_bundle(
@@ -262,7 +221,7 @@ def postpone(connection: Connection, bundle: Due, due_us: int) -> None:
 def drop_lines(connection: Connection, bundle: Due, unsaid: Iterable[Gathered]) -> None:
     """Alarms of which, in the end, the bundle does not speak."""
     rows = [{"id": bundle.id, "alarm": g.alarm.event.key, "part": part.value} for g in unsaid for part in g.parts]
-    _many(connection, "drop_line", rows)
+    execute_many(connection, "drop_line", rows)
 
 
 def drop_bundle(connection: Connection, bundle: Due, reason: str) -> None:
@@ -285,7 +244,7 @@ def send_bundle(connection: Connection, sending: Sending) -> None:
         for line in notification.lines
         if line.part is Part.ALL_CLEAR
     ]
-    _many(connection, "untell", cleared)
+    execute_many(connection, "untell", cleared)
 
 
 def send_again(connection: Connection, message: Due, now_us: int) -> Notification:
@@ -302,91 +261,6 @@ def with_attempt(notification: Notification, number: int) -> Notification:
     return structs.replace(notification, attempt=number)
 
 
-# The ledger.
-
-
-def put_settled(connection: Connection, settled: Sequence[Settled]) -> None:
-    """Finish attempts, move messages on and stamp the receipts of those that were taken."""
-    rows = [
-        {
-            "id": s.sending.notification.id,
-            "number": s.sending.notification.attempt,
-            "finished_us": s.finished_us,
-            "outcome": s.answer.outcome.value,
-            "detail": s.answer.detail,
-            "status": s.settlement.status.value,
-            "due_us": s.settlement.due_us,
-        }
-        for s in settled
-    ]
-    _many(connection, "finish_attempt", rows)
-    _many(connection, "settle", rows)
-    stamps = [
-        {"id": s.sending.notification.id, "stamp": stamp.value, "at_us": at_us, "detail": ""}
-        for s in settled
-        if s.settlement.status is Status.ACCEPTED
-        for stamp, at_us in (
-            (Stamp.SENT, s.sending.started_us),
-            (Stamp.ACCEPTED, s.finished_us),
-            *(((Stamp.DELIVERED, s.finished_us),) if s.delivered else ()),
-        )
-    ]
-    _many(connection, "stamp", stamps)
-
-
-def settle_leftovers(connection: Connection, partition: int, in_the_air: frozenset[str], now_us: int) -> int:
-    """Put sends of an earlier run, whose answer never came, back into the queue; the ledger shows it. Returns how
-    many.
-    """
-    rows = connection.execute(_Q["leftovers"], {"partition": partition}).fetchall()
-    left = [
-        {
-            "id": id_,
-            "number": number,
-            "finished_us": now_us,
-            "outcome": Outcome.UNKNOWN.value,
-            "detail": "no answer was recorded",
-            "status": Status.QUEUED.value,
-            "due_us": now_us,
-        }
-        for id_, number in rows
-        if id_ not in in_the_air
-    ]
-    _many(connection, "finish_attempt", left)
-    _many(connection, "settle", left)
-    return len(left)
-
-
-def mark_overdue(connection: Connection, partition: int, now_us: int) -> list[Overdue]:
-    """Messages that have missed their limit since the last call."""
-    rows = connection.execute(_Q["mark_overdue"], {"partition": partition, "now_us": now_us}).fetchall()
-    return [Overdue(*row) for row in rows]
-
-
-def waiting(connection: Connection, partition: int) -> dict[str, int]:
-    """status → messages that are not settled yet."""
-    return dict(connection.execute(_Q["waiting"], {"partition": partition}).fetchall())
-
-
-@dataclass(frozen=True, slots=True)
-class JournalLine:
-    id: str
-    at_us: int
-    enterprise: str
-    grade: Grade
-    en: str
-    zh: str
-
-
-def put_journal(connection: Connection, lines: Iterable[JournalLine]) -> None:
-    """Written once under its id, however often it is sent."""
-    rows = [
-        {"id": x.id, "at_us": x.at_us, "enterprise": x.enterprise, "grade": int(x.grade), "en": x.en, "zh": x.zh}
-        for x in lines
-    ]
-    _many(connection, "put_journal", rows)
-
-
 def _alarm_row(alarm: Alarm) -> dict[str, Any]:
     event = alarm.event
     return {
@@ -394,21 +268,42 @@ def _alarm_row(alarm: Alarm) -> dict[str, Any]:
         "partition": event.partition,
         "enterprise": event.enterprise,
         "device": event.device,
-        "kind": event.kind.value,
-        "state": event.state.value,
-        "grade": int(event.grade),
-        "peak": int(alarm.peak),
+        "kind": event.kind,
+        "state": event.state,
+        "grade": event.grade,
+        "peak": alarm.peak,
         "step": event.step,
         "raised_step": alarm.raised_step,
         "raised_us": alarm.raised_us,
         "active": event.active,
         "latched": event.latched,
-        "suppression": alarm.suppression.value,
+        "suppression": alarm.suppression,
         "told": sorted(alarm.told),
-        "body": encode_event(event).decode(),
+        "body": event,
     }
 
 
-def _many(connection: Connection, name: str, rows: list[dict[str, Any]]) -> None:
+def _message_row(message: AtOnce) -> dict[str, Any]:
+    notification = message.sending.notification
+    (line,) = notification.lines
+    return {
+        "id": notification.id,
+        "enterprise": notification.enterprise,
+        "recipient": notification.recipient,
+        "channel": notification.channel,
+        "reason": message.reason,
+        "deadline_us": message.deadline_us,
+        "alarm": line.key,
+        "step": line.step,
+        "part": line.part,
+        "body": notification,
+    }
+
+
+def json_rows(rows: list[dict[str, Any]]) -> str:
+    return _encoder.encode(rows).decode()
+
+
+def execute_many(connection: Connection, name: str, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.cursor().executemany(_Q[name], rows)

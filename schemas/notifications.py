@@ -117,6 +117,8 @@ class ChannelFacts(msgspec.Struct, frozen=True):
     name: str
     batch: int = 1
     """Messages that it takes in one call."""
+    gather_s: float = 0.0
+    """Waits so long for more messages before a call, where a call costs more than a message."""
     concurrency: int = 1
     """Calls that may run side by side, for each recipient."""
     limit_s: float = 10.0

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
-from alerting import store
 from alerting.database import Database
+from alerting.ledger import JournalLine, put_journal
 from alerting.message import Texts, compose
 from alerting.ports import Answer, Clock, Outcome
 from alerting.routes import JOURNAL, Recipient
@@ -23,7 +23,7 @@ from schemas.alarms import Grade
 from schemas.errors import ServiceAway
 from schemas.notifications import ChannelFacts, Notification, Part
 
-_FACTS = ChannelFacts(JOURNAL, batch=100, concurrency=1, limit_s=10.0, delivers=True)
+_FACTS = ChannelFacts(JOURNAL, batch=100, gather_s=0.02, concurrency=1, limit_s=10.0, delivers=True)
 _COLOURS = {Grade.BLUE: "34", Grade.YELLOW: "33", Grade.ORANGE: "38;5;208", Grade.RED: "1;37;41"}
 _OVER = "32"
 _log = structlog.get_logger("alerting.journal")
@@ -61,7 +61,7 @@ class Journal:
         lines = [self._line(message, zone, now_us) for message in messages]
         try:
             with self._database.transaction() as connection:
-                store.put_journal(connection, lines)
+                put_journal(connection, lines)
             if self._file is not None:
                 self._file.append([_file_line(m, x) for m, x in zip(messages, lines, strict=True)])
         except ServiceAway as error:
@@ -77,9 +77,9 @@ class Journal:
     def close(self) -> None:
         self._database.close()
 
-    def _line(self, message: Notification, zone: ZoneInfo, now_us: int) -> store.JournalLine:
+    def _line(self, message: Notification, zone: ZoneInfo, now_us: int) -> JournalLine:
         en, zh = (compose(message.lines, self._texts[language], zone) for language in ("en", "zh"))
-        return store.JournalLine(message.id, now_us, message.enterprise, message.grade, en, zh)
+        return JournalLine(message.id, now_us, message.enterprise, message.grade, en, zh)
 
 
 class JournalFile:
@@ -119,7 +119,7 @@ def terminal_line(message: Notification, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
-def _file_line(message: Notification, line: store.JournalLine) -> bytes:
+def _file_line(message: Notification, line: JournalLine) -> bytes:
     return msgspec.json.encode(
         {
             "at_us": line.at_us,

@@ -80,6 +80,7 @@ def test_the_all_clear_goes_to_exactly_those_who_were_told(dsn: str) -> None:
         clock.forward(60)
         desk.serve_once()
         channel.wait_for(3)
+        assert desk.wait_for_ledger(10.0)
         story.tell(
             event(State.CLEARED, Grade.RED, step=2, device="a"), event(State.CLEARED, Grade.YELLOW, step=2, device="b")
         )

@@ -1,0 +1,115 @@
+"""The ledger of what was sent: attempts and their outcomes, receipts, what is overdue, and the journal's lines.
+
+Each function takes an open transaction and does one thing. SQL is in `queries.sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from alerting.database import Connection
+from alerting.ports import Answer, Outcome
+from alerting.retry import Settlement
+from alerting.sql import load_queries
+from alerting.store import Sending, execute_many, json_rows
+from schemas.alarms import Grade
+from schemas.notifications import Stamp, Status
+
+_Q = load_queries("alerting")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of one send, on its way into the ledger."""
+
+    sending: Sending
+    answer: Answer
+    finished_us: int
+    settlement: Settlement
+    delivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    id: str
+    enterprise: str
+    recipient: str
+    channel: str
+
+
+def put_settled(connection: Connection, settled: Sequence[Settled]) -> None:
+    """Finish attempts, move messages on and stamp the receipts of those that were taken."""
+    receipts = [
+        {"id": s.sending.notification.id, "stamp": stamp.value, "at_us": at_us}
+        for s in settled
+        if s.settlement.status is Status.ACCEPTED
+        for stamp, at_us in (
+            (Stamp.SENT, s.sending.started_us),
+            (Stamp.ACCEPTED, s.finished_us),
+            *(((Stamp.DELIVERED, s.finished_us),) if s.delivered else ()),
+        )
+    ]
+    rows = [
+        {
+            "id": s.sending.notification.id,
+            "number": s.sending.notification.attempt,
+            "finished_us": s.finished_us,
+            "outcome": s.answer.outcome.value,
+            "detail": s.answer.detail,
+            "status": s.settlement.status.value,
+            "due_us": s.settlement.due_us,
+        }
+        for s in settled
+    ]
+    connection.execute(_Q["put_settled"], {"settled": json_rows(rows), "receipts": json_rows(receipts)})
+
+
+def settle_leftovers(connection: Connection, partition: int, in_the_air: frozenset[str], now_us: int) -> int:
+    """Queue sends of an earlier run, whose answer never came, again; the ledger shows it. Returns how many."""
+    rows = connection.execute(_Q["leftovers"], {"partition": partition}).fetchall()
+    left = [
+        {
+            "id": id_,
+            "number": number,
+            "finished_us": now_us,
+            "outcome": Outcome.UNKNOWN.value,
+            "detail": "no answer was recorded",
+            "status": Status.QUEUED.value,
+            "due_us": now_us,
+        }
+        for id_, number in rows
+        if id_ not in in_the_air
+    ]
+    connection.execute(_Q["put_settled"], {"settled": json_rows(left), "receipts": "[]"})
+    return len(left)
+
+
+def mark_overdue(connection: Connection, partition: int, now_us: int) -> list[Overdue]:
+    """Messages that have missed their limit since the last call."""
+    rows = connection.execute(_Q["mark_overdue"], {"partition": partition, "now_us": now_us}).fetchall()
+    return [Overdue(*row) for row in rows]
+
+
+def waiting(connection: Connection, partition: int) -> dict[str, int]:
+    """status → messages that are not settled yet."""
+    return dict(connection.execute(_Q["waiting"], {"partition": partition}).fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLine:
+    id: str
+    at_us: int
+    enterprise: str
+    grade: Grade
+    en: str
+    zh: str
+
+
+def put_journal(connection: Connection, lines: Iterable[JournalLine]) -> None:
+    """Written once under its id, however often it is sent."""
+    rows = [
+        {"id": x.id, "at_us": x.at_us, "enterprise": x.enterprise, "grade": int(x.grade), "en": x.en, "zh": x.zh}
+        for x in lines
+    ]
+    execute_many(connection, "put_journal", rows)

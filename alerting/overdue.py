@@ -1,0 +1,45 @@
+"""A deadline on the hop to the channel: a message that misses it is counted, logged and journalled, once."""
+
+from __future__ import annotations
+
+import structlog
+
+from alerting import ledger
+from alerting.database import Database
+from alerting.ledger import JournalLine, Overdue
+from alerting.metrics import AlertingMetrics
+from schemas.alarms import Grade
+
+_log = structlog.get_logger("alerting.overdue")
+
+
+class OverdueWatch:
+    def __init__(self, partition: int, metrics: AlertingMetrics) -> None:
+        self._partition = partition
+        self._metrics = metrics
+
+    def look(self, database: Database, now_us: int) -> None:
+        """Call it about once a second; it tells the metrics what waits, too. Raises ServiceAway."""
+        with database.transaction() as connection:
+            missed = ledger.mark_overdue(connection, self._partition, now_us)
+            ledger.put_journal(connection, [_line(message, now_us) for message in missed])
+            waiting = ledger.waiting(connection, self._partition)
+        for message in missed:
+            self._metrics.overdue.labels(message.channel).inc()
+            _log.error(
+                "notification overdue", notification=message.id, recipient=message.recipient,
+                enterprise=message.enterprise,
+            )  # fmt: skip
+        for status in ("planned", "queued", "sending"):
+            self._metrics.waiting.labels(status).set(waiting.get(status, 0))
+
+
+def _line(message: Overdue, now_us: int) -> JournalLine:
+    return JournalLine(
+        f"overdue.{message.id}",
+        now_us,
+        message.enterprise,
+        Grade.NONE,
+        f"A message to {message.recipient} about {message.enterprise} was not taken within its limit.",
+        f"发给 {message.recipient}（{message.enterprise}）的消息未在时限内送出。",
+    )
