@@ -20,17 +20,17 @@ class Told:
 def naive(pieces: list[tuple[bytes, int]], largest: int, most: int, capacity: int) -> Told:
     told = Told()
     for connection, (data, version) in enumerate(pieces):
-        at, own = 0, 0
+        at, owed = 0, 0
         while True:
             stop, frame, message = _next(data[at:], version, largest)
-            if message is not None and (own >= most or len(told.messages) >= capacity):
+            if message is not None and ((message[2] and owed >= most) or len(told.messages) >= capacity):
                 stop, message = Stop.FULL, None
             if message is None:
                 told.ends.append((stop, at, -1 if frame is None else at + frame))
                 break
             assert frame is not None
             told.messages.append((connection, *message))
-            own += 1
+            owed += message[2]
             at += frame
     return told
 

@@ -202,13 +202,13 @@ class Door:
             return
         self._ticked = now
         self._newcomers.pass_time(now)
-        self.house.pass_time(now)
         self._writer.pass_time(now)
         # A gap is a time in which no socket was read, so no client can have been silent in it.
         self._reader.pass_time(now, elapsed_s if elapsed_s > 4 * _TICK_S else 0.0)
         if now - self._second >= 1.0:
             self._second = now
             self._reader.begin_second()
+            self.house.pass_time(now)
 
     def _shut(self) -> None:
         if self._epoll.closed:

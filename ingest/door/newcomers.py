@@ -27,6 +27,8 @@ class Newcomers:
         self._listener = listener
         self._epoll = select.epoll()
         self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self._is_deaf = False
+        """Nobody is accepted until the next `pass_time`."""
         self._waiting: dict[int, tuple[socket.socket, float, bytearray]] = {}
         """Without a CONNECT yet: socket, when it came, what it has said."""
         self._lingering: dict[int, tuple[socket.socket, float]] = {}
@@ -60,6 +62,9 @@ class Newcomers:
 
     def pass_time(self, now: float) -> None:
         """Close those whose time is up."""
+        if self._is_deaf:
+            self._is_deaf = False
+            self._epoll.modify(self._listener.fileno(), select.EPOLLIN)
         for number, (client, since, _) in list(self._waiting.items()):
             if now - since >= self._house.settings.connect_s:
                 del self._waiting[number]
@@ -87,8 +92,13 @@ class Newcomers:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 client, _peer = self._listener.accept()
+            except (BlockingIOError, ConnectionError):
+                return
             except OSError:
-                # None is waiting, it has gone again, or the process is out of files: tried again when it is ready.
+                # Out of files: listening on would turn in circles, so it is tried again in a while.
+                self._count(Cause.CONNECTIONS)
+                self._epoll.modify(self._listener.fileno(), 0)
+                self._is_deaf = True
                 return
             if len(self._waiting) + len(self._lingering) >= settings.connections:
                 self._count(Cause.CONNECTIONS)

@@ -149,21 +149,25 @@ class Reader:
         connection = house.connections[int(self.numbers[place])]
         end, most = int(passes.end[place]), settings.receive_maximum
         stop, at, frame_end = int(passes.stop[place]), int(passes.at[place]), int(passes.frame_end[place])
-        mine, frames = int(passes.messages[place]), 0
+        found, owed, frames = int(passes.messages[place]), int(passes.owed[place]), 0
         while connection.closing is None:
             is_whole = stop == Stop.CONTROL or (stop == Stop.OVERSIZE and frame_end <= end)
             if is_whole and (frames == _CONTROLS or self.found.count >= self.found.capacity - 1):
                 self._pending.add(connection.number)
                 break
             if stop == Stop.CONTROL:
+                rows = self.found.count
                 self._control.take(connection, place, self.buffer, at, frame_end, self.found)
+                if self.found.count > rows:
+                    found += 1
+                    owed += int(self.found.qos[rows] > 0)
             elif stop == Stop.OVERSIZE:
                 if not self._control.too_large(
                     connection, place, self.buffer, at, end, frame_end, self.found
                 ):  # fmt: skip
                     break
             else:
-                self._settle_stop(connection, stop, mine >= most)
+                self._settle_stop(connection, stop, owed >= most)
                 break
             frames += 1
             at = min(frame_end, end)
@@ -171,12 +175,13 @@ class Reader:
                 np.array([place], np.int32), np.array([at], np.int64), np.array([end], np.int64),
                 self.versions[place : place + 1],
             )  # fmt: skip
-            scan(self.buffer, one, self.found, settings.packet_size, most - mine)
+            scan(self.buffer, one, self.found, settings.packet_size, most - owed)
             stop, at, frame_end = int(one.stop[0]), int(one.at[0]), int(one.frame_end[0])
-            mine += int(one.messages[0])
+            found += int(one.messages[0])
+            owed += int(one.owed[0])
         if connection.closing is not None:
             at = end
-        passes.at[place], passes.messages[place] = at, mine
+        passes.at[place], passes.messages[place] = at, found
 
     def _settle_stop(self, connection: Connection, stop: int, is_at_its_most: bool) -> None:
         if stop == Stop.MALFORMED:

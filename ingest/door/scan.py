@@ -87,10 +87,10 @@ class Passes:
 
     connection: place in the round.  start, end: its bytes in the buffer.  version: 4 or 5.
     stop: a `Stop`.  at: first byte not taken.  frame_end: end of the frame at `at` where its length is known, else -1.
-    messages: rows found.
+    messages: rows found.  owed: those of QoS 1.
     """
 
-    __slots__ = ("at", "connection", "end", "frame_end", "messages", "start", "stop", "version")
+    __slots__ = ("at", "connection", "end", "frame_end", "messages", "owed", "start", "stop", "version")
 
     def __init__(self, connection: I32, start: I64, end: I64, version: U8) -> None:
         self.connection, self.start, self.end, self.version = connection, start, end, version
@@ -99,12 +99,13 @@ class Passes:
         self.at: I64 = np.zeros(count, np.int64)
         self.frame_end: I64 = np.zeros(count, np.int64)
         self.messages: I64 = np.zeros(count, np.int64)
+        self.owed: I64 = np.zeros(count, np.int64)
 
 
 def scan(buffer: U8, passes: Passes, found: Found, largest: int, most: int) -> None:
     """Fill `found` with the plain PUBLISHes and `passes` with where and why each pass ended.
 
-    largest: bytes of a whole frame, above which it is OVERSIZE.  most: messages of one connection.
+    largest: bytes of a whole frame, above which it is OVERSIZE.  most: QoS 1 messages of one connection.
     O(frames), independent of payload sizes. Raises IndexError when a range does not lie within the buffer.
     """
     starts, ends = passes.start, passes.end
@@ -112,7 +113,7 @@ def scan(buffer: U8, passes: Passes, found: Found, largest: int, most: int) -> N
         raise IndexError("a connection's bytes do not lie within the buffer")
     found.count = _scan(
         buffer, passes.connection, starts, ends, passes.version, largest, most, found.count, passes.stop,
-        passes.at, passes.frame_end, passes.messages, found.connection, found.topic_start, found.topic_end,
+        passes.at, passes.frame_end, passes.messages, passes.owed, found.connection, found.topic_start, found.topic_end,
         found.payload_start, found.payload_end, found.packet_id, found.qos, found.retain, found.reason, found.taken,
     )  # fmt: skip
 
@@ -120,12 +121,12 @@ def scan(buffer: U8, passes: Passes, found: Found, largest: int, most: int) -> N
 @kernel
 def _scan(
     buffer: U8, connections: I32, starts: I64, ends: I64, versions: U8, largest: int, most: int, count: int,
-    stop: U8, at: I64, frame_end: I64, messages: I64, out_connection: I32, topic_start: I64, topic_end: I64,
+    stop: U8, at: I64, frame_end: I64, messages: I64, owed: I64, out_connection: I32, topic_start: I64, topic_end: I64,
     payload_start: I64, payload_end: I64, packet_id: I32, qos: U8, retain: U8, reason: U8, taken: U8,
 ) -> Any:  # fmt: skip
     capacity = len(out_connection)
     for c in range(len(connections)):
-        position, end, own = starts[c], ends[c], 0
+        position, end, own, asking = starts[c], ends[c], 0, np.int64(0)
         five = versions[c] == V5
         why, frame = DRAINED, np.int64(-1)
         while position < end:
@@ -180,7 +181,7 @@ def _scan(
                     why = CONTROL
                     break
                 body += 1
-            if count >= capacity or own >= most:
+            if count >= capacity or (level and asking >= most):
                 why = FULL
                 break
             out_connection[count] = connections[c]
@@ -195,9 +196,11 @@ def _scan(
             taken[count] = 1
             count += 1
             own += 1
+            asking += np.int64(level)
             position = frame
         stop[c] = why
         at[c] = position
         frame_end[c] = frame if why in (UNFINISHED, CONTROL, OVERSIZE, FULL) and frame > position else -1
         messages[c] = own
+        owed[c] = asking
     return count

@@ -217,6 +217,27 @@ def test_more_than_the_receive_maximum_is_told_in_version_5() -> None:
         assert client.read() == Disconnect(Reason.RECEIVE_MAXIMUM_EXCEEDED)
 
 
+def test_qos_0_does_not_count_against_the_receive_maximum() -> None:
+    with door_world({"receive_maximum": 10}) as world:
+        client = world.connected(version=mqtt.V5)
+        client.send(*(Publish(TELEMETRY, GOOD) for _ in range(100)), Publish(TELEMETRY, GOOD, 1, packet_id=1))
+        assert client.read() == Ack(Type.PUBACK, 1)
+        assert len(world.log.values) == 101
+
+
+def test_messages_with_properties_count_against_the_receive_maximum() -> None:
+    """They take the slow path, and are as much owed as the others."""
+    with door_world({"receive_maximum": 10}) as world:
+        client = world.connected(version=mqtt.V5)
+        props = {Prop.USER: [("a", "b")]}
+        client.send(
+            *(Publish(TELEMETRY, GOOD, 1, packet_id=n, properties=props) for n in range(1, 11)),
+            Publish(TELEMETRY, GOOD, 1, packet_id=11),
+        )
+        assert [client.expect(Ack).packet_id for _ in range(10)] == list(range(1, 11))
+        assert client.read() == Disconnect(Reason.RECEIVE_MAXIMUM_EXCEEDED)
+
+
 def test_a_round_takes_so_many_of_one_client_in_3_1_1() -> None:
     """The rest waits its turn, in order; nothing is lost."""
     with door_world({"receive_maximum": 10}) as world:

@@ -177,7 +177,7 @@ def test_a_client_reads_its_own_devices_only(version: int) -> None:
     with door_world(credentials=OneLogin(KITCHEN, OWNER, MAKER)) as world:
         allowed = {
             "kitchen": (ERRORS, COMMAND, STATUS, "tocsin/v1/shop-1/kitchen/#", "tocsin/v1/shop-1/kitchen/+"),
-            "owner": (ALARMS, STATE),
+            "owner": (ALARMS, STATE, "tocsin/v1/shop-1/alarms/#"),
             "maker": (ERRORS, "tocsin/v1/shop-1/+/errors"),
         }
         refused = {
@@ -351,13 +351,13 @@ def test_a_will_delay_is_waited_for(world: World) -> None:
         client = world.connected(version=mqtt.V5, will=delayed, **keeping(mqtt.V5))
         client.close()
         world.wait(lambda: world.door.counts.connections == 0)
-        world.pass_time(29)
+        world.pass_time(28)
         assert world.log.values == []
         if returns:
             world.connected(version=mqtt.V5, will=delayed, **keeping(mqtt.V5))
             world.pass_time(3)
             assert world.log.values == []
-    world.pass_time(2)
+    world.pass_time(4)
     world.log.wait_for(lambda: world.log.values == [0.0])
     assert world.store.wills == {}
 
