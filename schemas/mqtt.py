@@ -7,138 +7,49 @@ CONNECT names its own. Sources: OASIS MQTT 3.1.1 and 5.0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TypeAlias
 
 from schemas import mqtt_fields as fields
 from schemas.mqtt_fields import Prop, Properties, ProtocolFault, Reader, Reason
-
-V311 = 4
-V5 = 5
-
-
-class Type(IntEnum):
-    CONNECT = 1
-    CONNACK = 2
-    PUBLISH = 3
-    PUBACK = 4
-    PUBREC = 5
-    PUBREL = 6
-    PUBCOMP = 7
-    SUBSCRIBE = 8
-    SUBACK = 9
-    UNSUBSCRIBE = 10
-    UNSUBACK = 11
-    PINGREQ = 12
-    PINGRESP = 13
-    DISCONNECT = 14
-    AUTH = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
-    properties: Properties = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    client_id: str
-    version: int = V311
-    clean: bool = True
-    """Clean Session in 3.1.1, Clean Start in 5."""
-    keep_alive_s: int = 60
-    username: str | None = None
-    password: bytes | None = None
-    will: Will | None = None
-    properties: Properties = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Connack:
-    session_present: bool
-    code: int = 0
-    """A reason code in 5, a return code (0 to 5) in 3.1.1."""
-    properties: Properties = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
-    dup: bool = False
-    packet_id: int = 0
-    properties: Properties = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """PUBACK, PUBREC, PUBREL or PUBCOMP."""
-
-    type: Type
-    packet_id: int
-    reason: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    filter: str
-    qos: int = 0
-    no_local: bool = False
-    retain_as_published: bool = False
-    retain_handling: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribe:
-    packet_id: int
-    subscriptions: tuple[Subscription, ...]
-    properties: Properties = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
-    packet_id: int
-    filters: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Suback:
-    """SUBACK, or UNSUBACK (which has no codes in 3.1.1)."""
-
-    type: Type
-    packet_id: int
-    codes: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Bare:
-    """PINGREQ or PINGRESP."""
-
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    reason: int = 0
-    properties: Properties = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Auth:
-    reason: int = 0
-    properties: Properties = field(default_factory=dict)
-
-
-Packet: TypeAlias = (
-    Connect | Connack | Publish | Ack | Subscribe | Unsubscribe | Suback | Bare | Disconnect | Auth
+from schemas.mqtt_packets import (
+    V5,
+    V311,
+    Ack,
+    Auth,
+    Bare,
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Publish,
+    Suback,
+    Subscribe,
+    Subscription,
+    Type,
+    Unsubscribe,
+    Will,
 )
+
+__all__ = [
+    "V5",
+    "V311",
+    "Ack",
+    "Auth",
+    "Bare",
+    "Connack",
+    "Connect",
+    "Disconnect",
+    "Packet",
+    "Publish",
+    "Suback",
+    "Subscribe",
+    "Subscription",
+    "Type",
+    "Unsubscribe",
+    "Will",
+    "decode",
+    "decode_topic",
+    "encode",
+]
 
 _NOTE = frozenset({Prop.REASON_STRING, Prop.USER})
 _MESSAGE = frozenset({Prop.PAYLOAD_FORMAT, Prop.MESSAGE_EXPIRY, Prop.CONTENT_TYPE, Prop.RESPONSE_TOPIC,
@@ -252,9 +163,7 @@ def _subscribe(reader: Reader, _kind: Type, version: int) -> Subscribe:
         name, options = reader.text(), reader.number(1)
         if options & (0xC0 if version == V5 else 0xFC) or options & 3 == 3 or options & 0x30 == 0x30:
             raise ProtocolFault("the options of a subscription are wrong")
-        wanted.append(
-            Subscription(name, options & 3, bool(options & 4), bool(options & 8), options >> 4 & 3)
-        )
+        wanted.append(Subscription(name, options & 3, bool(options & 4), bool(options & 8), options >> 4 & 3))
     if not wanted:
         raise ProtocolFault("a SUBSCRIBE without a topic filter", Reason.PROTOCOL_ERROR)
     return Subscribe(packet_id, tuple(wanted), props)
