@@ -28,7 +28,7 @@ def _block(language: str) -> str:
 
 def _believes(secret: str, timestamp: int | str, signature: str, body: bytes = BODY) -> bool:
     names: dict[str, Any] = {}
-    exec(_block("python"), names)  # noqa: S102  the page's own words are what is tested
+    exec(_block("python"), names)
     headers = {"Tocsin-Timestamp": str(timestamp), "Tocsin-Signature": signature}
     return bool(names["believe"](secret, headers, body))
 
