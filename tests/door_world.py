@@ -111,6 +111,7 @@ class MemoryLog:
     def __init__(self) -> None:
         self.payloads: list[Payload] = []
         self.quarantined: list[Refused] = []
+        self.senders: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
         self.away = False
@@ -132,8 +133,11 @@ class MemoryLog:
             self.changed.notify_all()
         return len(self.payloads)
 
-    def quarantine(self, refused: Sequence[Refused]) -> Callable[[Any], None] | None:
+    def quarantine(
+        self, refused: Sequence[Refused], client_of: Callable[[Refused], str]
+    ) -> Callable[[Any], None] | None:
         kept = [one for one in refused if one.kept]
+        self.senders += [client_of(one) for one in kept]
         return (lambda _: self.quarantined.extend(kept)) if kept else None
 
     @property

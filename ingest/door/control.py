@@ -239,9 +239,8 @@ class Control:
                 Code.TOO_LARGE, "", f"The message is larger than {most} bytes; only its head was kept.",
                 "Send it in several messages.",
             )  # fmt: skip
-            house.refused.append(
-                Refused(-1, parsed.enterprise, parsed.device, topic, held.head, house.clock(), (reject,))
-            )
+            refused = Refused(-1, parsed.enterprise, parsed.device, topic, held.head, 0, (reject,))
+            house.refused.append((refused, connection.session.key.client_id))
 
 
 def foreign(house: House, connection: Connection) -> None:

@@ -54,7 +54,8 @@ class House:
         self.marks: dict[SessionKey, npt.NDArray[np.uint64]] = {}
         """Fingerprints of the last committed messages of clients that are away."""
         self.changes: list[Change] = []
-        self.refused: list[Refused] = []
+        self.refused: list[tuple[Refused, str]] = []
+        """What the door itself refused, with its sender's client id; arrivals are set by the round."""
         self.spoken: list[WillKept] = []
         """Wills that enter the log with this round or a later one."""
         self.closing: list[Connection] = []

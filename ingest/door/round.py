@@ -27,8 +27,8 @@ from schemas.topics import STATUS_WORDS, DeviceTopic, device_topic
 
 Alongside = Callable[[Any], None]
 """Writes rows within a commit, through its cursor."""
-Quarantine = Callable[[Sequence[Refused]], Alongside | None]
-"""Gives what writes the refused messages; None when none of them is kept."""
+Quarantine = Callable[[Sequence[Refused], Callable[[Refused], str]], Alongside | None]
+"""Gives what writes the refused messages, each with its sender's client id; None when none of them is kept."""
 
 
 class Round:
@@ -56,6 +56,8 @@ class Round:
         topic_ids = self._check(reader)
         batch = self._batch(reader, topic_ids)
         refused = self._number_refused()
+        senders = {one.arrival_us: client_id for one, client_id in refused}
+        answered = [one for one, _ in refused]
         self._has_messages = len(batch) > 0
         if self._has_messages:
             self._house.counts.messages += len(batch)
@@ -64,10 +66,12 @@ class Round:
                 self.payloads.append(Sensors(list(admitted.sensors)))
             if len(admitted.readings):
                 self.payloads.append(admitted.readings)
-            refused = [*refused, *admitted.refused]
-        for one in refused:
+            for one in admitted.refused:
+                answered.append(one)
+                senders[one.arrival_us] = self._client_id(int(batch.client[one.message]))
+        for one in answered:
             self._answer(one)
-        self._keep = self._quarantine(refused) if refused else None
+        self._keep = self._quarantine(answered, lambda one: senders[one.arrival_us]) if answered else None
         self._changes = self._house.drain_changes()
 
     def alongside(self, cursor: Any) -> None:
@@ -169,14 +173,18 @@ class Round:
             self._arrival_us = first + count - 1
         return np.arange(first, first + count, dtype=np.int64)
 
-    def _number_refused(self) -> list[Refused]:
+    def _number_refused(self) -> list[tuple[Refused, str]]:
         refused = self._house.refused
         numbered = [
-            replace(one, arrival_us=int(arrival))
-            for one, arrival in zip(refused, self._arrivals(len(refused)), strict=True)
+            (replace(one, arrival_us=int(arrival)), client_id)
+            for (one, client_id), arrival in zip(refused, self._arrivals(len(refused)), strict=True)
         ]
         refused.clear()
         return numbered
+
+    def _client_id(self, number: int) -> str:
+        """Of the sender; empty for a will."""
+        return self._house.connections[number].session.key.client_id if number >= 0 else ""
 
     def _answer(self, refused: Refused) -> None:
         topic = device_topic(refused.enterprise, refused.device, "errors")
