@@ -27,6 +27,9 @@ _GET_FACTS = "SELECT facts::text FROM devices WHERE enterprise = %s AND device =
 _TELL_ENGINE = "INSERT INTO control_outbox (body) VALUES (%s)"
 _ADD_LOGIN = "INSERT INTO logins (id, secret_sha256) VALUES (%s, %s)"
 _ADD_GRANT = "INSERT INTO grants (login, role, enterprise, device) VALUES (%s, %s, %s, %s)"
+_OUT_OF_SERVICE = """
+    SELECT enterprise || '/' || device FROM devices WHERE (facts->>'out_of_service')::boolean
+"""
 _RENEW = "UPDATE logins SET secret_sha256 = %s WHERE id = %s"
 _VERSION = "SELECT version FROM logins_version"
 _LOAD_LOGINS = """
@@ -89,6 +92,11 @@ def list_devices(connection: Connection, enterprise: str | None = None) -> list[
     """Every device, or those of one enterprise, by name."""
     rows = connection.execute(_LIST_DEVICES, {"enterprise": enterprise}).fetchall()
     return [Device(_facts.decode(facts), added_at) for facts, added_at in rows]
+
+
+def out_of_service(connection: Connection) -> frozenset[str]:
+    """Keys of the devices whose alarms tell nobody meanwhile."""
+    return frozenset(key for (key,) in connection.execute(_OUT_OF_SERVICE).fetchall())
 
 
 def add_login(connection: Connection, name: str, grants: Sequence[Grant]) -> str:

@@ -12,13 +12,14 @@ import structlog
 from alerting.life import Suppression
 from ingest.quarantine import Limits, sweep
 from registry.logins import KnownLogins
-from registry.store import LoginFollower, list_devices, open_registry
+from registry.store import LoginFollower, open_registry, out_of_service
 from schemas.errors import ServiceAway
 from streams.log.segments import drop_old_segments
 
 LOG_CONSUMERS = ("engine", "store", "store.last_values")
 """Who may still ask for an entry: judging, the store, and the store's memory after a restart."""
 _LOOK_S = 1.0
+_MARKS_S = 3.0
 _SWEEP_S = 60.0
 _log = structlog.get_logger(__name__)
 
@@ -33,12 +34,16 @@ class Housekeeping:
         self._now_us = now_us
         self._out_of_service: frozenset[str] = frozenset()
         self._stopping = threading.Event()
-        self._swept_at = 0.0
+        self._marked_at = self._swept_at = time.monotonic()
 
     def refresh(self) -> None:
         """Take logins and marks as they are now. Raises ServiceAway."""
-        if self._follower.refresh():
-            self._read_marks()
+        self._follower.refresh()
+        self._read_marks()
+
+    def _read_marks(self) -> None:
+        with open_registry(self._dsn) as connection:
+            self._out_of_service = out_of_service(connection)
 
     def suppression_of(self, enterprise: str, device: str) -> Suppression:
         marked = f"{enterprise}/{device}" in self._out_of_service
@@ -47,8 +52,10 @@ class Housekeeping:
     def run(self) -> None:
         while not self._stopping.wait(_LOOK_S):
             try:
-                self.refresh()
-                self._read_marks()
+                self._follower.refresh()
+                if time.monotonic() - self._marked_at >= _MARKS_S:
+                    self._read_marks()
+                    self._marked_at = time.monotonic()
                 if time.monotonic() - self._swept_at >= _SWEEP_S:
                     self._sweep()
                     self._swept_at = time.monotonic()
@@ -58,10 +65,6 @@ class Housekeeping:
 
     def stop(self) -> None:
         self._stopping.set()
-
-    def _read_marks(self) -> None:
-        with open_registry(self._dsn) as connection:
-            self._out_of_service = frozenset(d.key for d in list_devices(connection) if d.facts.out_of_service)
 
     def _sweep(self) -> None:
         drop_old_segments(

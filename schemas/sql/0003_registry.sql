@@ -9,6 +9,7 @@ CREATE TABLE devices (
     added_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (enterprise, device)
 );
+CREATE INDEX devices_out_of_service ON devices (enterprise, device) WHERE (facts->>'out_of_service')::boolean;
 
 -- Who may log in at the door. Secrets are random, at least 128 bits, so one round of SHA-256 keeps them.
 CREATE TABLE logins (

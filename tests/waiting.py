@@ -1,0 +1,19 @@
+"""Waits for what another process is about to do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+_PATIENCE_S = 30.0
+_LOOK_S = 0.05
+
+
+def until(holds: Callable[[], bool], what: str, patience_s: float = _PATIENCE_S) -> None:
+    """Return as soon as `holds`; fail naming `what` when it has not after `patience_s`."""
+    pause = threading.Event()
+    end = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < end, f"waited {patience_s:.0f} s in vain until {what}"
+        pause.wait(_LOOK_S)
