@@ -1,4 +1,4 @@
-"""The door's parts without a socket: filters, the tree of subscriptions, rights, PUBACK bytes, fingerprints."""
+"""The door's parts one by one: filters, the tree of subscriptions, rights, PUBACK bytes, fingerprints."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.door import sockets
+from ingest.door import repeats, sockets
+from ingest.door import scan as scanning
 from ingest.door.access import NOBODY, Rights, is_filter, may_publish, may_read
 from ingest.door.limits import Counts
 from ingest.door.repeats import Fingerprints
 from ingest.door.saved import SessionKey
 from ingest.door.scan import Found
 from ingest.door.session import Session, Subscriptions, matches
+from ingest.door.warm_up import compile_kernels
 from ingest.intern import ByteTable
 from schemas import mqtt
 from schemas.mqtt import Ack, Subscription, Type
 from schemas.principals import ANONYMOUS, Principal
+from tests.door_world import TELEMETRY, door_world
 
 words = st.sampled_from(["a", "b", "", "+", "#"])
 names = st.lists(st.sampled_from(["a", "b", ""]), min_size=1, max_size=4).map("/".join)
@@ -142,3 +145,24 @@ def test_fingerprints_tell_topic_payload_and_id_apart() -> None:
     marks = [tuple(mark) for mark in Fingerprints().of(buffer, found, np.arange(6)).tolist()]
     assert marks[0] == marks[1]
     assert len(set(marks)) == 5
+
+
+def test_a_warm_door_compiles_nothing_more() -> None:
+    """Every signature that a round uses is there before the first client: none is stalled by a compiler."""
+    kernels = [
+        value
+        for module in (scanning, sockets, repeats)
+        for value in vars(module).values()
+        if hasattr(value, "signatures") and value.__module__ == module.__name__
+    ]
+    compile_kernels()
+    before = {one.__name__: len(one.signatures) for one in kernels}
+    with door_world() as world:
+        for version in (mqtt.V311, mqtt.V5):
+            client = world.connected(str(version), version)
+            whole, cut = (mqtt.encode(mqtt.Publish(TELEMETRY, b"1234", 1, packet_id=n), version) for n in (1, 2))
+            client.raw(whole + cut[:-3])
+            client.send(mqtt.Bare(Type.PINGREQ))
+            client.read()
+    assert {one.__name__: len(one.signatures) for one in kernels} == before
+    assert all(before.values())
