@@ -34,11 +34,17 @@ def up(
     settings = Settings.told(
         data=data, mqtt_host=mqtt_host, mqtt_port=mqtt_port, http_port=http_port, rules=rules, routes=routes
     )
-    process = OneProcess(settings, terminal=Console(highlight=False, markup=False, soft_wrap=True).print)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    process = OneProcess(settings, terminal=console.print, colour=console.is_terminal)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: process.tell_to_stop())
     try:
-        process.start()
+        addresses = process.start()
+        console.print(
+            f"The door listens on mqtt://{settings.mqtt_host}:{addresses.mqtt_port}, the API on "
+            f"http://{settings.http_host}:{addresses.http_port}; its token and all data are in {settings.data}. "
+            "Ctrl-C ends it."
+        )
         process.wait()
     finally:
         process.stop()
