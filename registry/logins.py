@@ -73,6 +73,9 @@ class KnownLogins:
     def __init__(self) -> None:
         self._logins: Mapping[str, Login] | None = None
 
+    def __len__(self) -> int:
+        return len(self._logins or ())
+
     def replace(self, logins: Iterable[Login]) -> None:
         self._logins = {login.id: login for login in logins}
 

@@ -27,6 +27,7 @@ from alerting.ports import Channel
 from alerting.routes import JOURNAL, WEBHOOK
 from alerting.texts import load_texts
 from console.api import make_api
+from ingest.door.greeting import is_loopback
 from ingest.door.limits import DoorSettings
 from ingest.door.loop import Door
 from ingest.intake import JsonIntake
@@ -182,7 +183,11 @@ class OneProcess:
     def _build_door(self) -> None:
         """Bound here, so that a taken port is said early; served last."""
         settings = self.settings
-        self.logins = KnownLogins()
+        logins = KnownLogins()
+        self.housekeeping = Housekeeping(self.dsn, logins, settings.log_retention_h * 3600, self._clock.wall_us)
+        self.housekeeping.refresh()
+        # Without a login nobody could come in from elsewhere; the door then refuses such an address.
+        credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
         where = DoorSettings(host=settings.mqtt_host, port=settings.mqtt_port)
         self._door_stop = threading.Event()
         try:
@@ -193,7 +198,7 @@ class OneProcess:
                 store=PostgresSessions(self.dsn),
                 quarantine=alongside,
                 clock=lambda: self.house.at(self._clock.monotonic_us()),
-                credentials=self.logins,
+                credentials=credentials,
                 after_us=self.last_us,
                 failpoint=self._failpoint,
             )
@@ -206,10 +211,6 @@ class OneProcess:
 
     def _start_desk(self) -> None:
         texts = load_texts()
-        self.housekeeping = Housekeeping(
-            self.dsn, self.logins, self.settings.log_retention_h * 3600, self._clock.wall_us
-        )
-        self.housekeeping.refresh()
         journal = Journal(
             self.dsn,
             texts,
@@ -219,7 +220,6 @@ class OneProcess:
             colour=self._colour,
         )
         webhook = Webhook(self._clock.wall_us)
-        self._closers += [journal.close, webhook.close]
         channels: dict[str, Channel] = {JOURNAL: journal, WEBHOOK: webhook}
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
         self.desk = Desk(

@@ -9,11 +9,13 @@ import json
 
 import numpy as np
 
+from ingest.door.warm_up import compile_kernels as compile_door
 from ingest.intake import JsonIntake
 from ingest.ports import MessageBatch
 from schemas.entries import Entry, Payload, Sensors, Tick
 from schemas.topics import device_topic
-from streams.engine import Engine, compile_kernels
+from streams.engine import Engine
+from streams.engine import compile_kernels as compile_engine
 from streams.packs import load_pack
 
 _NOW_US = 1_790_000_000_000_000
@@ -21,7 +23,8 @@ _NOW_US = 1_790_000_000_000_000
 
 def warm_up() -> None:
     """Run intake and engine over two small rounds, so that every signature that the hot path uses is there."""
-    compile_kernels()
+    compile_door()
+    compile_engine()
     engine = Engine(load_pack(), capacity=4096)
     intake = JsonIntake()
     for turn in range(2):

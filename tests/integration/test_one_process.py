@@ -197,3 +197,14 @@ def test_the_demo_shows_a_fire_and_its_message_and_ends_by_itself(tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "[RED] Fire · shop-0001" in done.stdout
     assert "messages handed out" in done.stdout
+
+
+def test_a_door_open_to_the_network_without_logins_is_refused(tmp_path: Path) -> None:
+    """Anonymous clients may come from this machine only."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tocsin", "up", "--data", str(tmp_path / "d"), "--mqtt-host", "0.0.0.0",
+         "--mqtt-port", "0", "--http-port", "0"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "tocsin devices add" in done.stderr
