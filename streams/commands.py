@@ -33,19 +33,19 @@ _OUTBOX = """
 _MARK_COMMANDS = """
     UPDATE commands SET logged_number = head.number - %s + place
       FROM unnest(%s::text[]) WITH ORDINALITY AS asked (key, place),
-           (SELECT max(number) AS number FROM log_entries WHERE partition = %s) AS head
+           (SELECT number FROM log_entries WHERE partition = %s ORDER BY number DESC LIMIT 1) AS head
      WHERE commands.key = asked.key AND logged_number IS NULL RETURNING 1
 """
 _MARK_OUTBOX = """
     UPDATE control_outbox SET logged_number = head.number - %s + place
       FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked (id, place),
-           (SELECT max(number) AS number FROM log_entries WHERE partition = %s) AS head
+           (SELECT number FROM log_entries WHERE partition = %s ORDER BY number DESC LIMIT 1) AS head
      WHERE control_outbox.id = asked.id AND logged_number IS NULL RETURNING 1
 """
 _KEEP_PACK = "INSERT INTO rule_packs (version, toml) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 _ACTIVATE = """
     INSERT INTO rule_pack_activations (partition, number, version)
-    SELECT %s, max(number) - %s, %s FROM log_entries WHERE partition = %s
+    SELECT partition, number - %s, %s FROM log_entries WHERE partition = %s ORDER BY number DESC LIMIT 1
 """
 _ACTIVE = "SELECT version FROM rule_pack_activations WHERE partition = %s ORDER BY number DESC LIMIT 1"
 
@@ -133,7 +133,7 @@ def _keep_packs(cursor: psycopg.Cursor[Any], partition: int, payloads: Sequence[
     for before_end, payload in enumerate(reversed(payloads)):
         if isinstance(payload, PackActivated):
             cursor.execute(_KEEP_PACK, (payload.version, payload.toml))
-            cursor.execute(_ACTIVATE, (partition, before_end, payload.version, partition))
+            cursor.execute(_ACTIVATE, (before_end, payload.version, partition))
 
 
 def active_pack_version(dsn: str, *, partition: int = 0) -> str | None:

@@ -1,4 +1,4 @@
-"""The house's time: what arrivals are stamped with and what ticks say. It never goes back and never stands still.
+"""The house's time: what ticks say and the door's stamps follow. It never goes back and never stands still.
 
 It runs by the monotonic clock, since a wall clock may be set by anyone at any moment, and timers must not notice. Small
 differences to the wall clock are made up slowly. A step of more than 10 s is told in the log at once, but doubted for
@@ -13,10 +13,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-import numpy as np
-
 from schemas.entries import ClockStepped, Tick
-from schemas.readings import I64
 
 SECOND_US = 1_000_000
 STEP_US = 10 * SECOND_US
@@ -84,23 +81,11 @@ class HouseTime:
         self._offset = wall_us - start
         """Wall clock minus house when last compared; a change of it is a step."""
         self._stepped_at: int | None = None if self._offset >= -STEP_US else monotonic_us - DOUBT_US
-        self._arrival = start
 
     def at(self, monotonic_us: int) -> int:
         """The house's time at a reading of the monotonic clock, not before the one last compared."""
         house, since, slope = self._line
         return house + int(max(0, monotonic_us - since) * slope)
-
-    def arrival(self, monotonic_us: int) -> int:
-        """A stamp for one message: strictly increasing."""
-        self._arrival = max(self._arrival + 1, self.at(monotonic_us))
-        return self._arrival
-
-    def arrivals(self, monotonic_us: int, count: int) -> I64:
-        """Stamps for `count` messages of one round, (count,) int64, a µs apart."""
-        first = max(self._arrival + 1, self.at(monotonic_us))
-        self._arrival = first + max(0, count - 1)
-        return np.arange(first, first + count, dtype=np.int64)
 
     def compare(self, wall_us: int, monotonic_us: int) -> ClockStepped | None:
         """Look at the wall clock, about once a second; says so when it has stepped since the last look."""

@@ -92,11 +92,13 @@ class CutLink:
                 client.close()
                 continue
             self._sockets += [client, upstream]
-            answers = threading.Event()
-            self._start(self._requests, client, upstream, answers)
-            self._start(self._answers, client, upstream, answers)
+            deaf, answered = threading.Event(), threading.Event()
+            self._start(self._requests, client, upstream, deaf, answered)
+            self._start(self._answers, client, upstream, deaf, answered)
 
-    def _requests(self, client: socket.socket, upstream: socket.socket, deaf: threading.Event) -> None:
+    def _requests(
+        self, client: socket.socket, upstream: socket.socket, deaf: threading.Event, answered: threading.Event
+    ) -> None:
         while packet := _receive(client):
             fate = self.decide(packet)
             if fate is not Fate.PASS:
@@ -108,6 +110,9 @@ class CutLink:
                     upstream.sendall(packet)
                 except OSError:
                     break
+            if fate is Fate.ANSWER_LOST:
+                # Cut when the server has done it, or it might be asked before. Half a request gets no answer.
+                answered.wait(1.0)
             if fate is Fate.LATE:
                 self._late.append((upstream, packet))
             if fate is Fate.SWALLOW:
@@ -117,9 +122,13 @@ class CutLink:
                 return
         _shut(upstream)
 
-    def _answers(self, client: socket.socket, upstream: socket.socket, deaf: threading.Event) -> None:
+    def _answers(
+        self, client: socket.socket, upstream: socket.socket, deaf: threading.Event, answered: threading.Event
+    ) -> None:
         while packet := _receive(upstream):
-            if not deaf.is_set():
+            if deaf.is_set():
+                answered.set()
+            else:
                 try:
                     client.sendall(packet)
                 except OSError:

@@ -1,7 +1,7 @@
 """Reads the log: from the writer's tail in its own process, from PostgreSQL where the tail does not reach.
 
-In another process a reader polls. A NOTIFY with every commit was measured and left out: it takes a lock of the whole
-server at commit, and those who read from another process gather for seconds anyway.
+In another process a reader polls, at 0.1 ms a look. A NOTIFY with every commit costs the writer no time that could be
+measured (p50 0.40 ms both ways), but it would wake readers a thousand times a second that gather for seconds anyway.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ _END_OTHERS = """
         AS registered (pid, backend_start) USING (pid, backend_start)
      WHERE pid <> pg_backend_pid()
 """
+# Not max(number): that plans every segment's own, this stops at the first.
+_HEAD = "SELECT number FROM log_entries WHERE partition = %s ORDER BY number DESC LIMIT 1"
 _ALONE = """
     UPDATE log_writers SET backend_pids = %s::int[], backend_starts = %s::timestamptz[]
      WHERE partition = %s AND epoch = %s
@@ -70,9 +72,8 @@ def open_session(dsn: str, partition: int, epoch: int | None) -> tuple[psycopg.C
         _end_others(connection, pids, starts)
         if connection.execute(_ALONE, (pids[-1:], starts[-1:], partition, epoch)).rowcount != 1:
             raise _taken_over(epoch)
-        head = connection.execute("SELECT max(number) FROM log_entries WHERE partition = %s", (partition,)).fetchone()
-        assert head is not None
-        return connection, epoch, head[0] or 0
+        head = connection.execute(_HEAD, (partition,)).fetchone()
+        return connection, epoch, int(head[0]) if head else 0
     except BaseException:
         connection.close()
         raise

@@ -88,7 +88,7 @@ def test_a_row_that_is_no_control_entry_is_set_aside_and_holds_up_nothing(dsn: s
 def test_two_dispatchers_log_a_row_once(dsn: str, log: PostgresLogWriter) -> None:
     """One that read the rows before the other marked them comes too late."""
     ask(dsn, "c1")
-    first, second = ControlDispatcher(dsn, log), ControlDispatcher(dsn, log)
+    second = ControlDispatcher(dsn, log)
 
     class Overtaken:
         """A writer before which another dispatcher gets through."""
@@ -99,7 +99,7 @@ def test_two_dispatchers_log_a_row_once(dsn: str, log: PostgresLogWriter) -> Non
 
     late = ControlDispatcher(dsn, Overtaken())
     assert late.dispatch() == 0
-    for one in (first, second, late):
+    for one in (second, late):
         one.close()
     assert entries(dsn) == [ResetAsked("c1", "k", 3, "ann")]
 
