@@ -22,7 +22,7 @@ from sensors_sim.physics import Rooms, RoomSpec
 
 NOISE = {
     "temperature": 0.05, "smoke": 0.03, "co": 0.4, "co2": 8.0, "gas": 0.12, "humidity": 0.3, "current": 0.05,
-    "voltage": 0.3, "power": 5.0, "residual_current": 1.0, "conductor_temperature": 0.1,
+    "voltage": 0.3, "power": 5.0, "residual_current": 1.0, "conductor_temperature": 0.3,
 }  # fmt: skip
 """One standard deviation of a healthy sensor's own noise, in the measure's unit."""
 

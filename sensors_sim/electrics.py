@@ -16,6 +16,9 @@ from sensors_sim.chance import F64, U64, normal
 
 _LOAD_WANDER_S = 300.0
 _VOLTAGE_WANDER_S = 1200.0
+_FLICKER_S = 8.0
+_FLICKER_A, _FLICKER_SHARE, _FLICKER_V = 0.4, 0.04, 0.8
+"""Small loads that come and go within seconds, here and at the neighbours."""
 _RAMP_S = 20.0
 _STANDBY = 0.08
 
@@ -45,6 +48,7 @@ class Panels:
         self._seeds = np.stack([seeds + np.uint64(7919 * (i + 1)) for i in range(len(channels))], axis=1)
         self._wander = self._draw(0, 20)
         self._mains = self._draw(0, 21)
+        self._flicker, self._dips = self._draw(0, 22), self._draw(0, 23)
         self._overload_at, self._overload_until = np.full(shape, np.inf), np.full(shape, np.inf)
         self._overload = np.zeros(shape)
         self._joint_at, self._joint_until = np.full(shape, np.inf), np.full(shape, np.inf)
@@ -86,13 +90,17 @@ class Panels:
         """Advance from t_s to t_s + 1. activity: (n,) 0..1; outdoor_k: the day's swing, in K."""
         spec, now = self._spec, t_s + 1.0
         self._around_c = 25.0 + outdoor_k
-        self._wander += -self._wander / _LOAD_WANDER_S + self._draw(t_s + 1, 20) * (2.0 / _LOAD_WANDER_S) ** 0.5
-        self._mains += -self._mains / _VOLTAGE_WANDER_S + self._draw(t_s + 1, 21) * (2.0 / _VOLTAGE_WANDER_S) ** 0.5
+        self._wander = _wandered(self._wander, self._draw(t_s + 1, 20), _LOAD_WANDER_S)
+        self._mains = _wandered(self._mains, self._draw(t_s + 1, 21), _VOLTAGE_WANDER_S)
+        self._flicker = _wandered(self._flicker, self._draw(t_s + 1, 22), _FLICKER_S)
+        self._dips = _wandered(self._dips, self._draw(t_s + 1, 23), _FLICKER_S)
         share = _STANDBY + (spec.busy_share - _STANDBY) * activity[:, np.newaxis]
         share = np.clip(share * (1.0 + 0.08 * self._wander), 0.0, None)
         share = share + self._overload * _ramp(now, self._overload_at, self._overload_until)
-        self._current = spec.rated_current_a * share
-        self._voltage = spec.supply_v + 1.5 * self._mains - spec.source_ohm * self._current
+        load = spec.rated_current_a * share
+        self._current = np.maximum(load + (_FLICKER_A + _FLICKER_SHARE * load) * self._flicker, 0.0)
+        mains = spec.supply_v + 1.5 * self._mains + _FLICKER_V * self._dips
+        self._voltage = mains - spec.source_ohm * self._current
         grown = np.clip((now - self._joint_at) / self._joint_growth_s, 0.0, 1.0)
         grown = np.where(now <= self._joint_until, grown, 0.0)
         resistance = 1.0 + (self._joint_worst - 1.0) * grown
@@ -111,6 +119,12 @@ class Panels:
             "residual_current": self._leakage,
         }[measure][:, self.column(channel)]
         return values
+
+
+def _wandered(value: F64, push: F64, tau_s: float) -> F64:
+    """One second of a random walk that is drawn back to 0; its standard deviation is 1."""
+    push_k: float = (2.0 / tau_s - 1.0 / tau_s**2) ** 0.5
+    return value - value / tau_s + push * push_k
 
 
 def _ramp(now: float, start: F64, end: F64) -> F64:

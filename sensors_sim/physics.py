@@ -28,6 +28,8 @@ _METHANE_LEL = 0.044  # share of volume
 _DECAY_S = 60.0
 _AMBIENT_C = 23.0
 _DRAUGHT_S = 600.0
+_GUST_S, _GUST_K = 15.0, 0.25
+"""A stove that is opened, a hood that is switched: what a kitchen's air does within a minute."""
 _NEVER = np.inf
 
 
@@ -84,7 +86,8 @@ class Rooms:
         self._co_ppm, self._gas_lel = np.zeros(n), np.zeros(n)
         self._smoke = np.full(n, 0.1)
         self._temperature = _AMBIENT_C + self._draught
-        self._air = self._temperature.copy()
+        self._still = self._air = self._temperature.copy()
+        self._gust = np.zeros(n)
         self._activity = np.zeros(n)
 
     def ignite(self, lane: int, at_s: float, growth: str, initial_kw: float, peak_kw: float, burns_s: float) -> None:
@@ -107,8 +110,11 @@ class Rooms:
         self._activity = activity
         wander = normal(self._seeds, t_s + 1, 10)
         self._draught += -self._draught * dt / _DRAUGHT_S + wander * np.sqrt(2.0 * dt / _DRAUGHT_S)
-        warmth = _AMBIENT_C + outdoor_k + 0.5 * self._draught + 4.0 * spec.cooking * activity
-        self._air = _relax(self._air, warmth, dt, 900.0) if t_s else warmth
+        gust = normal(self._seeds, t_s + 1, 11)
+        self._gust += -self._gust * dt / _GUST_S + gust * np.sqrt(2.0 * dt / _GUST_S)
+        warmth = _AMBIENT_C + outdoor_k + 0.3 * self._draught + 4.0 * spec.cooking * activity
+        self._still = _relax(self._still, warmth, dt, 900.0) if t_s else warmth
+        self._air = self._still + _GUST_K * spec.cooking * self._gust
         if not t_s:  # the first second finds a room that has been so for hours
             self._temperature = warmth
 
