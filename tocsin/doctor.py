@@ -17,7 +17,7 @@ import psycopg
 from schemas.errors import TocsinError
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.migrate import current_version, migrations, missing
-from tocsin.postgres import binaries
+from tocsin.postgres_machine import binaries
 from tocsin.settings import Settings, connect_dsn
 
 LEAST_DISK = 5 << 30

