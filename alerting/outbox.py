@@ -155,6 +155,10 @@ class Outbox:
         return False
 
     def _written(self, settled: list[Settled]) -> None:
+        # Before the desk is told: a retry that is due at once must not be taken off the list of what is in the air.
+        with self._lock:
+            self._in_the_air.difference_update(s.sending.notification.id for s in settled)
+            self._lock.notify_all()
         for s in settled:
             notification = s.sending.notification
             if s.settlement.status is Status.QUEUED:
@@ -165,9 +169,6 @@ class Outbox:
                     "notification given up", notification=notification.id, recipient=notification.recipient,
                     enterprise=notification.enterprise, attempts=notification.attempt, detail=s.answer.detail,
                 )  # fmt: skip
-        with self._lock:
-            self._in_the_air.difference_update(s.sending.notification.id for s in settled)
-            self._lock.notify_all()
 
 
 class _Lane:

@@ -41,9 +41,10 @@ class Crew:
 
         Returns the names of those that did not end in time.
         """
-        until = time.monotonic() + patience_s
+        begun = time.monotonic()
         late = []
-        for wave in (self._hands[-1:], self._hands[:-1]):
+        for wave, share in ((self._hands[-1:], 0.5), (self._hands[:-1], 1.0)):
+            until = begun + share * patience_s
             for hand in reversed(wave):
                 hand.stop()
             for hand in reversed(wave):

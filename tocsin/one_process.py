@@ -130,7 +130,10 @@ class OneProcess:
         self._told.set()
 
     def stop(self) -> None:
-        """End every part within about five seconds; what was acknowledged is on disk already."""
+        """End every part within about five seconds; what was acknowledged is on disk already.
+
+        A door that waits for the outcome of a commit, since PostgreSQL is away, ends when the log's writer is closed.
+        """
         late = self.crew.stop(_STOP_S)
         for close in reversed(self._closers):
             close()
@@ -279,12 +282,8 @@ class OneProcess:
         api = make_api(self.people, self.metrics, self.parts.troubles(), self._directory.token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
-        self.crew.start("door", lambda: self.door.run(self._door_stop), self._stop_door)
+        self.crew.start("door", lambda: self.door.run(self._door_stop), self._door_stop.set)
         return Addresses(self.door.port, http.port)
-
-    def _stop_door(self) -> None:
-        self._door_stop.set()
-        self.door.close()
 
     def _reader(self) -> PostgresLogReader:
         reader = PostgresLogReader(self.dsn, tail=self.writer.tail)

@@ -70,13 +70,16 @@ class PostgresLogWriter:
             if self._connection is None:
                 self._open()
             try:
-                if not self._commit(rows, alongside) and not self._settle(rows):
+                known = self._commit(rows, alongside)
+                if not known and not self._settle(rows):
                     raise ServiceAway("PostgreSQL", "the connection was lost before the commit.", retry_after_s=0.0)
             except Fenced as fenced:
                 self._fenced = fenced
                 raise
             self._head += len(rows)
-            self.tail.extend(payloads, [len(body) for _, body in rows])
+            # Settled, the new session has begun the tail behind these entries: they are read from PostgreSQL.
+            if known:
+                self.tail.extend(payloads, [len(body) for _, body in rows])
             return self._head
 
     def close(self) -> None:

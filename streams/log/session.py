@@ -51,6 +51,8 @@ def connect(dsn: str, name: str) -> psycopg.Connection[Any]:
     try:
         # Half-open after a cut, a backend would wait for the rest of its transaction with every lock it holds.
         connection.execute("SET idle_in_transaction_session_timeout = '5s'")
+        # A PUBACK means "on disk", whatever a server of the user's own is set to.
+        connection.execute("SET synchronous_commit = on")
     except BaseException:
         connection.close()
         raise

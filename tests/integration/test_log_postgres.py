@@ -166,6 +166,13 @@ def test_a_commit_of_unknown_outcome_is_settled_by_reading_back(dsn: str, fate: 
         if fate is not Fate.ANSWER_LOST:
             assert writer.append([Tick(2)]) == 2
         assert writer.append([Tick(3)]) == 3
+        # A reading that counted twice for those who follow in memory could complete "two readings" alone.
+        reader = PostgresLogReader(dsn, tail=writer.tail)
+        assert writer.tail.last == 3
+        assert [(e.number, e.payload) for e in [*reader.read(0, 1), *reader.read(1)]] == [
+            (number, Tick(number)) for number in (1, 2, 3)
+        ]
+        reader.close()
     assert ticks(dsn) == [1, 2, 3]
 
 
