@@ -1,6 +1,6 @@
 """Kills and faults under load: nothing that was acknowledged is lost, and the alarms are those of a run without kills.
 
-The short form runs with all tests. The long one: `pytest tests/chaos -m chaos -s`. Both print what they did and found.
+The short form runs with all tests. The long one: `./dev test chaos`. Both print what they did and found.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def run_of() -> Iterator[Callable[[float], Run]]:
         yield make
 
 
-@pytest.mark.integration
+@pytest.mark.chaos
 def test_a_few_kills_lose_and_double_nothing(run_of: Callable[[float], Run]) -> None:
     """The short form: three deaths, twenty cuts, a stepped clock, an outcome unknown."""
     run = run_of(50.0)
@@ -191,6 +191,7 @@ def test_a_few_kills_lose_and_double_nothing(run_of: Callable[[float], Run]) -> 
 
 
 @pytest.mark.chaos
+@pytest.mark.long
 def test_kills_of_every_kind_lose_and_double_nothing(run_of: Callable[[float], Run]) -> None:
     """The long form: twenty kills at random, each failpoint, PostgreSQL five times, a hundred cuts, a stepped clock."""
     run = run_of(600.0)
