@@ -15,6 +15,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -138,6 +139,9 @@ class EmbeddedPostgres:
         if self._child is not None:
             self._child.wait()
             self._child = None
+        if self._socket_dir != self.cluster:
+            with suppress(OSError):
+                self._socket_dir.rmdir()
         self._pid = 0
 
     def __enter__(self) -> EmbeddedPostgres:
