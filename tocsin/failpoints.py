@@ -10,6 +10,8 @@ import signal
 import threading
 from collections.abc import Callable
 
+from schemas.errors import ConfigError
+
 Failpoint = Callable[[str], None]
 
 NAMES = (
@@ -27,12 +29,16 @@ def none(name: str) -> None:
 
 
 def from_setting(setting: str) -> Failpoint:
-    """Make the function that the parts call. Raises ValueError for a name that no part knows."""
+    """Make the function that the parts call. Raises ConfigError for a name that no part knows."""
     if not setting:
         return none
     wanted, _, count = setting.partition(":")
     if wanted not in NAMES:
-        raise ValueError(f"TOCSIN_FAILPOINT: no failpoint {wanted!r}; known are {', '.join(NAMES)}")
+        raise ConfigError(
+            f"no part has a failpoint {wanted!r}.", field="TOCSIN_FAILPOINT", mend=f"Known are {', '.join(NAMES)}."
+        )
+    if count and not count.isdigit():
+        raise ConfigError(f"{count!r} is not a count.", field="TOCSIN_FAILPOINT", mend="Write NAME or NAME:COUNT.")
     left = int(count or 1)
     lock = threading.Lock()
 

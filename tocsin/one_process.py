@@ -191,7 +191,7 @@ class OneProcess:
         self.housekeeping.refresh()
         # Without a login nobody could come in from elsewhere; the door then refuses such an address.
         credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
-        where = DoorSettings(host=settings.mqtt_host, port=settings.mqtt_port)
+        where = DoorSettings(host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous)
         self._door_stop = threading.Event()
         try:
             self.door = Door(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigError
@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     """A PostgreSQL of yours (15 or newer); empty: one is started in the data directory."""
     mqtt_host: str = "127.0.0.1"
     mqtt_port: int = Field(1883, ge=0, le=65535)
+    anonymous: bool = True
+    """Clients of this machine need no login. Say no where a proxy or a TLS terminator brings others in by loopback."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
     rules: Path | None = None
@@ -46,8 +48,18 @@ class Settings(BaseSettings):
 
     @classmethod
     def told(cls, **arguments: Any) -> Settings:
-        """Arguments of a command, those that were not given (None) left to the environment and the defaults."""
-        return cls(**{name: value for name, value in arguments.items() if value is not None})
+        """Arguments of a command, those that were not given (None) left to the environment and the defaults.
+
+        Raises ConfigError naming the setting that cannot be.
+        """
+        try:
+            return cls(**{name: value for name, value in arguments.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(str(part) for part in first["loc"])
+            raise ConfigError(
+                f"{first['msg'].lower()}.", field=f"TOCSIN_{name.upper()}", mend="See docs/reference/settings.md."
+            ) from error
 
 
 def connect_dsn(data: Path | None = None) -> str:

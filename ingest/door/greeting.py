@@ -178,7 +178,7 @@ class Greeting:
 
     def _log_in(self, packet: Connect) -> Principal:
         if packet.username is None or self._credentials is None:
-            if self._is_loopback:
+            if self._is_loopback and self._house.settings.anonymous:
                 return ANONYMOUS
             raise Refusal(Cause.LOGIN, Reason.NOT_AUTHORIZED)
         try:

@@ -18,6 +18,8 @@ class DoorSettings:
     host: str = "127.0.0.1"
     port: int = 1883
     """0 takes a free one, see `Door.port`."""
+    anonymous: bool = True
+    """On loopback, clients without a user name come in and may do everything."""
     connections: int = 20_000
     packet_size: int = 256 * 1024
     """A whole packet, its head included."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from schemas.errors import ConfigError
 from tocsin.bench.report import Options, Row, print_table, write_json
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 WORDS = ("engine", "memory", "replay", "start", "ingest", "latency")
 
 

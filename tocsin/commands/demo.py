@@ -17,7 +17,7 @@ from schemas.errors import TocsinError
 from tocsin.logs import configure
 from tocsin.settings import Settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command()
@@ -26,7 +26,7 @@ def demo(
     shops: Annotated[int, typer.Option(min=1, max=2000, help="Simulated shops; the first one's kitchen burns.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings.")] = 1,
     scenario: Annotated[str, typer.Option(help="What happens; see `tocsin sim --help`.")] = "kitchen_fire",
-    data: Annotated[Path | None, typer.Option(help="Keep the data there. [a temporary folder]")] = None,
+    data: Annotated[Path | None, typer.Option(help="Keep the data there. (a temporary folder)")] = None,
     mqtt_port: Annotated[int, typer.Option(help="Of the door; 0 takes a free one.")] = 0,
     http_port: Annotated[int, typer.Option(help="Of the HTTP API; 0 takes a free one.")] = 0,
 ) -> None:

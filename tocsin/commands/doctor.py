@@ -13,13 +13,13 @@ from rich.console import Console
 
 from tocsin.settings import Settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 _STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
 
 
 @app.command()
 def doctor(
-    data: Annotated[Path | None, typer.Option(help="Of the Tocsin to examine. [TOCSIN_DATA, ./tocsin-data]")] = None,
+    data: Annotated[Path | None, typer.Option(help="Of the Tocsin to examine. (TOCSIN_DATA, ./tocsin-data)")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON array, for programs.")] = False,
 ) -> None:
     """Look at every part; exit code 1 if something is wrong.

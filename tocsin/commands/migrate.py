@@ -14,7 +14,7 @@ from tocsin.migrate import migrate as apply
 from tocsin.postgres import EmbeddedPostgres, cluster_in, dsn_of_running
 from tocsin.settings import Settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command()

@@ -12,17 +12,20 @@ from rich.console import Console
 from tocsin.logs import configure
 from tocsin.settings import Settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command()
 def up(
-    data: Annotated[Path | None, typer.Option(help="Where everything is kept. [TOCSIN_DATA, ./tocsin-data]")] = None,
+    data: Annotated[Path | None, typer.Option(help="Where everything is kept. (TOCSIN_DATA, ./tocsin-data)")] = None,
     mqtt_host: Annotated[str | None, typer.Option(help="Beyond loopback every device needs a login.")] = None,
-    mqtt_port: Annotated[int | None, typer.Option(help="Of the door; 0 takes a free one. [1883]")] = None,
-    http_port: Annotated[int | None, typer.Option(help="Of the HTTP API; 0 takes a free one. [8080]")] = None,
-    rules: Annotated[Path | None, typer.Option(help="A rule pack to activate. [the active one]")] = None,
-    routes: Annotated[Path | None, typer.Option(help="Who is told by which channel (TOML). [the journal]")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(help="Of the door; 0 takes a free one. (1883)")] = None,
+    http_host: Annotated[
+        str | None, typer.Option(help="Beyond loopback only /healthz answers without the token.")
+    ] = None,
+    http_port: Annotated[int | None, typer.Option(help="Of the HTTP API; 0 takes a free one. (8080)")] = None,
+    rules: Annotated[Path | None, typer.Option(help="A rule pack to activate. (the active one)")] = None,
+    routes: Annotated[Path | None, typer.Option(help="Who is told by which channel (TOML). (the journal)")] = None,
 ) -> None:
     """Run door, log, engine, alarms, store and API until Ctrl-C.
 
@@ -32,7 +35,13 @@ def up(
 
     configure()
     settings = Settings.told(
-        data=data, mqtt_host=mqtt_host, mqtt_port=mqtt_port, http_port=http_port, rules=rules, routes=routes
+        data=data,
+        mqtt_host=mqtt_host,
+        mqtt_port=mqtt_port,
+        http_host=http_host,
+        http_port=http_port,
+        rules=rules,
+        routes=routes,
     )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     process = OneProcess(settings, terminal=console.print, colour=console.is_terminal)
