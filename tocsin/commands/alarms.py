@@ -13,7 +13,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from alerting.people import ASKED, REFUSED, NotPossible, People, Wanted
 from alerting.views import AlarmDetail, AlarmView, decode_cursor
@@ -60,16 +60,21 @@ def list_(
     if json:
         _print_json(alarms)
         return
-    table = Table(box=None)
-    for column in ("grade", "kind", "where", "value", "standing", "since (UTC)", "key"):
-        table.add_column(column, no_wrap=column == "key")
+    console = Console(highlight=False)
     for alarm in alarms:
-        colour = _COLOURS.get(alarm.grade, "")
-        table.add_row(
-            f"[{colour}]{alarm.grade}[/]" if colour and alarm.open else alarm.grade, alarm.kind.value, alarm.subject,
-            _value(alarm), alarm.standing, _time(alarm.raised_us), alarm.key,
-        )  # fmt: skip
-    Console().print(table if alarms else "No open alarms." if open_ else "No alarms.")
+        colour = _COLOURS.get(alarm.grade, "") if alarm.open else ""
+        console.print(
+            Text.assemble((f"{alarm.grade:7}", colour), f"{alarm.kind.value:11}{alarm.subject}"), soft_wrap=True
+        )
+        said = (
+            _value(alarm),
+            alarm.standing.replace("_", " "),
+            f"since {_time(alarm.raised_us)} UTC",
+            f"key {alarm.key}",
+        )
+        console.print("        " + ", ".join(filter(None, said)), style="dim", soft_wrap=True)
+    if not alarms:
+        console.print("No open alarms." if open_ else "No alarms.")
 
 
 @app.command()
