@@ -1,7 +1,7 @@
 """Everything in one process: each part is built once, handed what it needs, started in order, stopped in reverse.
 
-`docs/ideas/architecture.md` has the picture. Order of start: data directory, PostgreSQL (while the kernels load), log,
-judging, desk, store, HTTP, and the door last, so that nothing is acknowledged before it can be judged.
+`docs/ideas/architecture.md` has the picture. Order of start: data directory, PostgreSQL (while the kernels load), log with
+its ticks and controls, desk, judging, store, HTTP, and last the door.
 """
 
 from __future__ import annotations
