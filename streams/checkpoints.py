@@ -179,7 +179,12 @@ class PostgresCheckpoints:
             if self._connection is None:
                 self._connection = connect(self._dsn, f"tocsin-{self._positions.consumer}-checkpoints")
             yield self._connection
-        except (psycopg.OperationalError, psycopg.errors.UniqueViolation) as error:
+        except (
+            psycopg.OperationalError,
+            psycopg.errors.IdleInTransactionSessionTimeout,
+            psycopg.errors.UniqueViolation,
+        ) as error:
+            # The time-out: we were held up for seconds within a transaction.
             # A unique violation: an owner of before saved a generation of this number at the same time.
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip()) from error

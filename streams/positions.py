@@ -128,7 +128,7 @@ class PostgresPositions:
             if self._connection is None:
                 self._connection = connect(self._dsn, f"tocsin-{self.consumer}")
             yield self._connection
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip()) from error
 

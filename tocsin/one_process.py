@@ -1,7 +1,7 @@
 """Everything in one process: each part is built once, handed what it needs, started in order, stopped in reverse.
 
-`docs/ideas/architecture.md` has the picture. Order of start: data directory, PostgreSQL (while the kernels load), log with
-its ticks and controls, desk, judging, store, HTTP, and last the door.
+`docs/ideas/architecture.md` has the picture. Order of start: data directory, PostgreSQL (while the kernels load), log
+with its ticks and controls, desk, judging, store, HTTP, and last the door.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class OneProcess:
         """Bound here, so that a taken port is said early; served last."""
         settings = self.settings
         logins = KnownLogins()
-        self.housekeeping = Housekeeping(self.dsn, logins, settings.log_retention_h * 3600, self._clock.wall_us)
+        self.housekeeping = Housekeeping(self.dsn, logins, settings.log_retention_h * 3600, self._now_us)
         self.housekeeping.refresh()
         # Without a login nobody could come in from elsewhere; the door then refuses such an address.
         credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
@@ -200,7 +200,7 @@ class OneProcess:
                 commit=self.writer.append,
                 store=PostgresSessions(self.dsn),
                 quarantine=alongside,
-                clock=lambda: self.house.at(self._clock.monotonic_us()),
+                clock=self._now_us,
                 credentials=credentials,
                 after_us=self.last_us,
                 failpoint=self._failpoint,
@@ -217,11 +217,12 @@ class OneProcess:
         journal = Journal(
             self.dsn,
             texts,
-            self._clock.wall_us,
+            self._now_us,
             file=JournalFile(self.settings.data / "journal.jsonl"),
             terminal=self._terminal,
             colour=self._colour,
         )
+        # Receivers compare the signature's time with their own clock.
         webhook = Webhook(self._clock.wall_us)
         channels: dict[str, Channel] = {JOURNAL: journal, WEBHOOK: webhook}
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
@@ -231,7 +232,7 @@ class OneProcess:
             channels,
             texts,
             AlertingMetrics(self.metrics),
-            self._clock.wall_us,
+            self._now_us,
             self._failpoint,
             suppression_of=self.housekeeping.suppression_of,
             on_turn=self.mqtt_events.wake,
@@ -270,7 +271,7 @@ class OneProcess:
     def _start_edges(self) -> Addresses:
         """The API and, last, the door."""
         settings = self.settings
-        self.people = People(self.dsn, self._clock.wall_us, self._readings_around)
+        self.people = People(self.dsn, self._now_us, self._readings_around)
         self._closers.append(self.people.close)
         store_watch = StoreWatch(self.dsn)
         self.crew.start("store_watch", store_watch.run, store_watch.stop)
@@ -284,6 +285,10 @@ class OneProcess:
         self.crew.start("http", http.run, http.stop)
         self.crew.start("door", lambda: self.door.run(self._door_stop), self._door_stop.set)
         return Addresses(self.door.port, http.port)
+
+    def _now_us(self) -> int:
+        """The house's time, which no step of the wall clock moves: deadlines and retries stand in it."""
+        return self.house.at(self._clock.monotonic_us())
 
     def _reader(self) -> PostgresLogReader:
         reader = PostgresLogReader(self.dsn, tail=self.writer.tail)

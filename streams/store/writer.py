@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from psycopg import sql
 
-from schemas.errors import Fenced
+from schemas.errors import Fenced, ServiceAway
 from schemas.readings import ReadingBatch
 from streams.ports import LogReader
 from streams.store.blocks import block_payload, compile_kernels, in_order, row_payload
@@ -59,6 +59,7 @@ class BlockWriter:
         row = connection.execute("SELECT stream_us FROM store_status").fetchone()
         assert row is not None
         self.stream_us: int = row[0]
+        self._is_exact = True
         self._parts: dict[tuple[int, int], int] = {
             (start, end): part
             for part, start, end in connection.execute("SELECT part, start_us, end_us FROM open_parts ORDER BY part")
@@ -74,6 +75,8 @@ class BlockWriter:
         """
         ordered = in_order(batch)
         with self._lock, translated(needed_bytes=64 * len(batch)):
+            # Memory runs ahead of the commit from here on: a failure must keep the keeper from saving it.
+            self._is_exact = False
             verdicts = self._newest.judge(ordered, self._retention_us)
             counts = np.bincount(verdicts, minlength=len(Verdict))
             new = ordered if counts[Verdict.NEW] == len(ordered) else ordered.take(verdicts == Verdict.NEW)
@@ -93,6 +96,7 @@ class BlockWriter:
                 self._count(written, stream_us)
             self.position = position
             self.stream_us = stream_us
+            self._is_exact = True
         return written
 
     def withdraw_part(self, part: int) -> None:
@@ -105,8 +109,13 @@ class BlockWriter:
             return self._newest.changed
 
     def take_changed(self) -> tuple[LastValues, int]:
-        """What became newer since the last call, and the position it is exact for."""
+        """What became newer since the last call, and the position it is exact for.
+
+        Raises ServiceAway after a failed `write`: what is remembered then may never have been committed.
+        """
         with self._lock:
+            if not self._is_exact:
+                raise ServiceAway("PostgreSQL", "a block was not committed; the store begins anew.", retry_after_s=0.1)
             return self._newest.take_changed(), self.position
 
     def _take_over(self) -> int:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from schemas.entries import Tick
-from schemas.errors import Fenced
+from schemas.errors import Fenced, ServiceAway
 from schemas.readings import ReadingBatch
 from streams.log.memory import MemoryLog
 from streams.store.blocks import in_order
@@ -220,6 +220,23 @@ def test_memory_after_a_restart_is_what_it_was(dsn: str, log: MemoryLog) -> None
     ends = np.flatnonzero(np.append(np.diff(ordered.sensor_id) != 0, True))
     found = dict(zip(last.sensor_id.tolist(), last.event_time.tolist(), strict=True))
     assert found == dict(zip(ordered.sensor_id[ends].tolist(), ordered.event_time[ends].tolist(), strict=True))
+    again.close()
+
+
+def test_after_a_block_that_was_not_committed_its_memory_is_not_saved(dsn: str, log: MemoryLog, store: Store) -> None:
+    """Saved, it would say "seen already" of the very readings that were lost with the block."""
+    batch = readings((1, 0, 20.0), (2, 0, 21.0), (1, 1, 20.5))
+    log.append([batch])
+    assert not store.follower.gather()
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (store.connection.info.backend_pid,))
+    with pytest.raises(ServiceAway):
+        store.follower.write()
+    with session(dsn, "test-keeper") as connection, pytest.raises(ServiceAway):
+        store.keeper.save(connection)
+    again = Store(dsn, log)
+    again.follow()
+    assert stored(again.connection) == once(batch)
     again.close()
 
 
