@@ -35,6 +35,8 @@ SETTLE_S = 5.0
 MOST_LAG_S = 1.0
 MOST_WAITING = 2
 QUERIES = 200
+_TURN_S = 5.0
+_MOST_TURNS = 8
 _STEPS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 _console = Console(stderr=True, highlight=False)
 
@@ -49,7 +51,7 @@ class Case:
 
 def _cases(seed: int) -> list[Case]:
     few = LoadPlan(connections=4, devices=25_000, burst=20, seed=seed)
-    many = LoadPlan(connections=2000, devices=50, window=1000, seed=seed + 1)
+    many = LoadPlan(connections=2000, devices=50, window=100, seed=seed + 1)
     wide = LoadPlan(connections=4, devices=250, readings=100, window=500, seed=seed + 2)
     return [
         Case("ingest.4_connections", few, 150_000, 600_000),
@@ -119,10 +121,7 @@ class _Questions:
 def _measure(service: Service, case: Case, seconds: float, during: _Questions | None = None) -> list[Row]:
     dsn = connect_dsn(service.data)
     plan = msgspec.structs.replace(case.plan, port=service.running.mqtt_port)
-    # Twice: the first run makes the sensors known, the second says what the machine can take.
-    _offer(plan, 0.0, max(3.0, plan.rows / 20_000), service.data)
-    flat_out = _offer(plan, 0.0, 5.0, service.data)
-    reached = flat_out / 5.0 * plan.readings
+    reached = _flat_out(plan, service.data) * plan.readings
     asked = False
     for step in _STEPS:
         rate = reached * step
@@ -157,12 +156,20 @@ class _Outcome:
     faults: int
 
 
-def _offer(plan: LoadPlan, rate: float, seconds: float, folder: Path) -> int:
-    return _sustain(plan, rate, seconds, folder).acknowledged
+def _flat_out(plan: LoadPlan, folder: Path) -> float:
+    """Messages a second that the machine takes once every sensor is known, which the first turns see to."""
+    acknowledged, turn = 0, 0
+    while acknowledged < 2 * plan.rows and turn < _MOST_TURNS:
+        acknowledged += _sustain(plan, 0.0, _TURN_S, folder).acknowledged
+        turn += 1
+    return _sustain(plan, 0.0, _TURN_S, folder).acknowledged / _TURN_S
 
 
 def _sustain(plan: LoadPlan, rate: float, seconds: float, folder: Path) -> _Outcome:
-    """Offer `rate` messages a second; the lag is that of the last report before the load stopped."""
+    """Offer `rate` messages a second.
+
+    The lag is the larger of how late the last messages left and how long after them the last PUBACK came.
+    """
     told = msgspec.structs.replace(plan, rate=rate, seconds=seconds)
     lag_s, last = 0.0, None
     for report in start(told, folder / "sent.npz").reports():
@@ -170,7 +177,7 @@ def _sustain(plan: LoadPlan, rate: float, seconds: float, folder: Path) -> _Outc
             lag_s = report.lag_s
         last = report
     assert last is not None
-    return _Outcome(seconds, last.acknowledged, lag_s, last.faults + last.dead)
+    return _Outcome(seconds, last.acknowledged, max(lag_s, last.seconds - seconds), last.faults + last.dead)
 
 
 def _counted(known: StoreStatus) -> int:
