@@ -130,7 +130,7 @@ class Control:
         codes: list[int] = []
         recalled: list[mqtt.Subscription] = []
         for asked in packet.subscriptions:
-            refusal = _refusal(connection, asked.filter)
+            refusal = _refusal(connection, asked.filter, house.settings.filter_bytes)
             if refusal is not None:
                 codes.append(refusal if five else 0x80)
                 continue
@@ -262,9 +262,9 @@ def _body_of(buffer: U8, start: int) -> int:
     return at + 1
 
 
-def _refusal(connection: Connection, wanted: str) -> int | None:
+def _refusal(connection: Connection, wanted: str, most_bytes: int) -> int | None:
     if wanted.startswith("$share/"):
         return Reason.SHARED_NOT_SUPPORTED
-    if not is_filter(wanted):
+    if len(wanted.encode()) > most_bytes or not is_filter(wanted):
         return Reason.TOPIC_FILTER_INVALID
     return None if may_read(connection.session.principal, wanted) else Reason.NOT_AUTHORIZED

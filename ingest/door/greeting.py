@@ -99,6 +99,8 @@ class Greeting:
         self._check_rate()
         if not packet.client_id and not five and not packet.clean:
             raise Refusal(Cause.CLIENT_ID, Reason.CLIENT_ID_NOT_VALID)
+        if len(packet.client_id.encode()) > settings.name_bytes:
+            raise Refusal(Cause.CLIENT_ID, Reason.CLIENT_ID_NOT_VALID)
         principal = self._log_in(packet)
         client_id = packet.client_id or f"tocsin-{secrets.token_hex(12)}"
         key = SessionKey(principal.id, client_id)
@@ -181,6 +183,8 @@ class Greeting:
             if self._is_loopback and self._house.settings.anonymous:
                 return ANONYMOUS
             raise Refusal(Cause.LOGIN, Reason.NOT_AUTHORIZED)
+        if len(packet.username.encode()) > self._house.settings.name_bytes:
+            raise Refusal(Cause.LOGIN, Reason.BAD_LOGIN)
         try:
             principal = self._credentials.check(packet.username, packet.password or b"")
         except ServiceAway as away:

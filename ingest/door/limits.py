@@ -41,6 +41,10 @@ class DoorSettings:
     """How long a client may leave our answers unread."""
     session_expiry_s: int = 7 * 24 * 3600
     """Cap of version 5, and the value of 3.1.1."""
+    name_bytes: int = 256
+    """Of a client id, and of a user name: both are parts of a session's key."""
+    filter_bytes: int = 1_024
+    """Of a subscription's filter; it is part of a key that PostgreSQL takes up to 2,704 bytes of."""
     queue: int = 1_000
     """Messages that wait for one client; above it the oldest is dropped."""
     in_flight: int = 100

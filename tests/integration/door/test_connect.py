@@ -38,6 +38,15 @@ def answer_to(world: World, version: int, packet: Connect) -> int | None:
 
 
 @FIVE_ELSE_THREE
+def test_a_user_name_over_256_bytes_is_nobodys(version: int, place: int) -> None:
+    """It is not even looked up."""
+    name = "n" * 257
+    with door_world(credentials=OneLogin(Principal(name))) as world:
+        packet = Connect("c", version, username=name, password=name.encode())
+        assert answer_to(world, version, packet) == (Reason.BAD_LOGIN, 4)[place]
+
+
+@FIVE_ELSE_THREE
 def test_a_login_is_checked(version: int, place: int) -> None:
     with door_world(credentials=OneLogin(KITCHEN)) as world:
         wrong = Connect("c", version, username="kitchen", password=b"guess")
