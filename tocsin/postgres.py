@@ -285,10 +285,13 @@ class EmbeddedPostgres:
                     self._stopping.wait(1.0)
 
     def _signal(self, how: signal.Signals) -> int:
+        """Signal the server, also one that is only coming up; returns its process, 0 when there is none."""
         found = postmaster_in(self.cluster)
-        pid = found.pid if found else self._pid if self._child and self._child.poll() is None else 0
+        coming = self._child.pid if self._child is not None and self._child.poll() is None else 0
+        pid = found.pid if found else coming
         if pid:
-            os.kill(pid, how)
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
         return pid
 
     def _ended(self, pid: int, patience_s: float | None) -> bool:

@@ -86,10 +86,19 @@ def test_a_long_path_gets_a_short_socket(data: Path) -> None:
     long = data / ("d" * 60) / ("e" * 60) / "postgres"
     with EmbeddedPostgres(long, settings=SMALL) as server:
         assert setting(server.dsn(), "fsync") == "on"
-        again = EmbeddedPostgres(long, settings=SMALL)
-        again.start()
-        assert again.pid == server.pid
-        again.stop()
+        assert dsn_of_running(long.parent) == server.dsn()
+
+
+def test_a_stop_while_it_comes_up_again_leaves_nothing_running(data: Path) -> None:
+    """Ctrl-C may come at any moment after a crash of the server."""
+    for _ in range(3):
+        server = EmbeddedPostgres(cluster_in(data), settings=SMALL)
+        server.start()
+        os.kill(server.pid, signal.SIGKILL)
+        server.stop()
+        assert dsn_of_running(data) is None
+        with EmbeddedPostgres(cluster_in(data), settings=SMALL):
+            pass
 
 
 def test_a_folder_that_is_something_else_is_refused(data: Path) -> None:
