@@ -77,11 +77,12 @@ class Columns:
     """generation: int64.  version: 4 or 5.  login: the principal's number.  tail_length, skip: bytes.
 
     tail_since, heard: monotonic seconds.  patience_s: of silence, 1.5 keep-alives.  window: messages of this second.
-    mark: (rows, 2) fingerprint of the last committed QoS 1 message.
+    refused: of these, those that were refused.  mark: (rows, 2) fingerprint of the last committed QoS 1 message.
     """
 
     __slots__ = (
-        "generation", "heard", "login", "mark", "patience_s", "skip", "tail_length", "tail_since", "version", "window",
+        "generation", "heard", "login", "mark", "patience_s", "refused", "skip", "tail_length", "tail_since", "version",
+        "window",
     )  # fmt: skip
 
     def __init__(self, rows: int) -> None:
@@ -95,6 +96,7 @@ class Columns:
         self.patience_s: npt.NDArray[np.float64] = np.full(rows, math.inf)
         self.mark: npt.NDArray[np.uint64] = np.zeros((rows, 2), np.uint64)
         self.window: npt.NDArray[np.int64] = np.zeros(rows, np.int64)
+        self.refused: npt.NDArray[np.int64] = np.zeros(rows, np.int64)
 
     def reserve(self, number: int) -> None:
         """Make a row for the socket `number`."""
@@ -107,7 +109,7 @@ class Columns:
             setattr(self, name, getattr(fresh, name))
 
     def clear(self, number: int) -> None:
-        self.tail_length[number] = self.skip[number] = self.window[number] = 0
+        self.tail_length[number] = self.skip[number] = self.window[number] = self.refused[number] = 0
         self.tail_since[number] = self.patience_s[number] = math.inf
         self.generation[number] = -1
         self.mark[number] = 0

@@ -241,6 +241,7 @@ class Control:
             )  # fmt: skip
             refused = Refused(-1, parsed.enterprise, parsed.device, topic, held.head, 0, (reject,))
             house.refused.append((refused, connection.session.key.client_id))
+            house.columns.refused[connection.number] += 1
 
 
 def foreign(house: House, connection: Connection) -> None:

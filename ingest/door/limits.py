@@ -27,6 +27,8 @@ class DoorSettings:
     """QoS 1 messages of one client without their PUBACK."""
     messages_per_s: int = 250_000
     """Of one client; above it its socket is not read for the rest of the second."""
+    refused_per_s: int = 200
+    """Refused messages of one client, each as dear to everybody's round as many good ones; above it the same."""
     unfinished_bytes: int = 64 * 1024 * 1024
     """All frames that have begun and not ended; above it their connections are closed."""
     round_bytes: int = 4 * 1024 * 1024
@@ -115,7 +117,7 @@ class Counts:
     away: int = 0
     """Commits that found the log away."""
     rate_limited: int = 0
-    """Times a client was over its messages a second."""
+    """Times a client was over its messages, or its refused messages, a second."""
     closed: Counter[Cause] = field(default_factory=Counter)
     refused: Counter[Cause] = field(default_factory=Counter)
     """CONNECTs that were not let in."""

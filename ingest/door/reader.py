@@ -115,6 +115,12 @@ class Reader:
         for number in self._gone - self._pending:
             house.leave(connections[number], Cause.CUT)
 
+    def hold_refused(self) -> None:
+        """Hold back the senders of this round that had too many messages refused in this second."""
+        numbers, refused = self.numbers, self._house.columns.refused
+        for number in numbers[refused[numbers] > self._house.settings.refused_per_s].tolist():
+            self._hold_back(self._house.connections[number])
+
     def lose(self, connection: Connection) -> None:
         """The peer has closed, or the socket failed: it is not waited for any more."""
         if not connection.is_gone:
@@ -235,7 +241,7 @@ class Reader:
 
     def begin_second(self) -> None:
         """Another second: nobody has sent anything in it yet."""
-        self._house.columns.window[:] = 0
+        self._house.columns.window[:] = self._house.columns.refused[:] = 0
         held, self._held = self._held, set()
         for number in held:
             connection = self._house.connections[number]

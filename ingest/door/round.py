@@ -68,9 +68,14 @@ class Round:
                 self.payloads.append(admitted.readings)
             for one in admitted.refused:
                 answered.append(one)
-                senders[one.arrival_us] = self._client_id(int(batch.client[one.message]))
+                sender = int(batch.client[one.message])
+                senders[one.arrival_us] = self._client_id(sender)
+                if sender >= 0:
+                    self._house.columns.refused[sender] += 1
         for one in answered:
             self._answer(one)
+        if answered:
+            reader.hold_refused()
         self._keep = self._quarantine(answered, lambda one: senders[one.arrival_us]) if answered else None
         self._changes = self._house.drain_changes()
 

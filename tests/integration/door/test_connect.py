@@ -296,6 +296,39 @@ def test_a_client_over_its_rate_is_not_read_for_the_rest_of_the_second() -> None
         assert client.read() == Ack(Type.PUBACK, 101)
 
 
+def test_a_client_over_its_refused_messages_is_not_read_for_the_rest_of_the_second() -> None:
+    """Each is answered and kept one by one, in rounds that everybody waits for. Its neighbour is read all the while."""
+    with door_world({"refused_per_s": 20}) as world:
+        faulty, sound = world.connected("faulty"), world.connected("sound")
+        for seconds in range(1, 3):
+            for number in range(1, 22):
+                faulty.publish(b"{", packet_id=number)
+                assert faulty.read() == Ack(Type.PUBACK, number)
+            # Its last PUBACK came after it was counted.
+            assert world.door.counts.rate_limited == seconds
+            faulty.publish(GOOD, packet_id=100)
+            for number in range(1, 42):
+                sound.publish(GOOD, packet_id=number)
+                assert sound.read() == Ack(Type.PUBACK, number)
+            faulty.socket.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                faulty.read()
+            faulty.socket.settimeout(20)
+            world.clock.now_s += 1.0
+            assert faulty.read() == Ack(Type.PUBACK, 100)
+        assert len(world.log.quarantined) == 42
+
+
+def test_messages_over_the_limit_count_as_refused() -> None:
+    with door_world({"refused_per_s": 2, "packet_size": 4096}) as world:
+        client = world.connected()
+        for number in range(1, 4):
+            assert world.door.counts.rate_limited == 0
+            client.publish(b"y" * 5_000, packet_id=number)
+            assert client.read() == Ack(Type.PUBACK, number)
+        assert world.door.counts.rate_limited == 1
+
+
 def test_unfinished_frames_of_all_clients_are_bounded() -> None:
     with door_world({"unfinished_bytes": 150_000}) as world:
         clients = [world.connected(str(n), mqtt.V5) for n in range(2)]
