@@ -23,8 +23,9 @@ import numpy.typing as npt
 from schemas.errors import ServiceAway
 from schemas.mqtt import V311, Connect, encode
 from sensors_sim import frames, libc
-from sensors_sim.load_kernel import EVENTS, RECEIVE_BYTES, Block, Conn, Count, Setting, pump
+from sensors_sim.load_kernel import EVENTS, RECEIVE_BYTES, pump
 from sensors_sim.load_plan import LoadPlan, LoadReport
+from sensors_sim.load_tables import Block, Conn, Count, Setting
 from sensors_sim.sent import Sent
 
 I64 = npt.NDArray[np.int64]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sensors_sim import frames
-from sensors_sim.load_kernel import Ack, Block
 from sensors_sim.load_plan import LoadPlan
+from sensors_sim.load_tables import Ack, Block
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """blocks: (b, 6) `load_kernel.Block`.  acks: (c, 3) `load_kernel.Ack`.  phase_us: (connections,)
+    """blocks: (b, 6) `load_tables.Block`.  acks: (c, 3) `load_tables.Ack`.  phase_us: (connections,)
     alarms: (a, 3) intended time, connection, row; the second message of a row is the one that alarms."""
 
     plan: LoadPlan
