@@ -50,8 +50,9 @@ class Victim:
     kills_us: list[int] = field(default_factory=list)
     """When the process, or its PostgreSQL, died."""
     blind_us: list[tuple[int, int]] = field(default_factory=list)
-    """From a death to being ready again."""
+    """From a death until ticks are in the log again."""
     _process: subprocess.Popen[bytes] | None = None
+    _dark_since_us: int = 0
 
     @property
     def log(self) -> Path:
@@ -93,13 +94,32 @@ class Victim:
                 return False
 
         until("tocsin up is ready", ready, _READY_S)
-        if self.kills_us and (not self.blind_us or self.blind_us[-1][0] != self.kills_us[-1]):
-            self.blind_us.append((self.kills_us[-1], now_us()))
+        before = 0
+
+        def ticks() -> bool:
+            nonlocal before
+            try:
+                with self.connect() as connection:
+                    row = connection.execute("SELECT coalesce(max(number), 0) FROM log_entries").fetchone()
+            except psycopg.OperationalError:
+                return False
+            assert row is not None
+            before = before or row[0]
+            return bool(row[0] > before)
+
+        until("the log grows", ticks, 60.0)
+        if self._dark_since_us:
+            self.blind_us.append((self._dark_since_us, now_us()))
+            self._dark_since_us = 0
+
+    def _died(self) -> None:
+        self.kills_us.append(now_us())
+        self._dark_since_us = self._dark_since_us or self.kills_us[-1]
 
     def kill(self) -> None:
         """`kill -9` of the main process."""
         assert self._process is not None
-        self.kills_us.append(now_us())
+        self._died()
         self._process.kill()
         self._process.wait()
 
@@ -109,12 +129,12 @@ class Victim:
         process = self._process
         until("the process dies at its failpoint", lambda: process.poll() is not None, patience_s)
         assert process.returncode == -signal.SIGKILL, self.last_words()
-        self.kills_us.append(now_us())
+        self._died()
 
     def kill_postgres(self) -> None:
         """`kill -9` of the embedded server's postmaster; Tocsin starts it again by itself."""
         pid = int((cluster_in(self.data) / "postmaster.pid").read_text().split()[0])
-        self.kills_us.append(now_us())
+        self._died()
         os.kill(pid, signal.SIGKILL)
         until("PostgreSQL has gone", lambda: not Path(f"/proc/{pid}").exists(), 10.0)
         self.wait_ready()
