@@ -90,6 +90,8 @@ class Door:
         self._writer = Writer(self.house, fingerprints, self._newcomers, self._epoll, self._reader)
         self._outbox: deque[tuple[str, bytes, int, bool]] = deque()
         self._stopping = threading.Event()
+        self._stop = threading.Event()
+        """The one that `run` was given."""
         self._is_running = threading.Lock()
         self._waking = threading.Lock()
         self._ticked = monotonic()
@@ -105,17 +107,24 @@ class Door:
         return self.house.counts
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> None:
-        """Send to everybody who has subscribed, from any thread; retained messages are kept, an empty one deletes."""
+        """Send to everybody who has subscribed, from any thread; retained messages are kept, an empty one deletes.
+
+        Raises ServiceAway once the door is closing: nothing more would be sent.
+        """
+        if self._stopping.is_set() or self._stop.is_set():
+            raise ServiceAway("door", "it is closing, and sends nothing any more.")
         self._outbox.append((topic, payload, qos, retain))
         self._rouse()
 
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set or `close` is called. Raises Fenced when another writer holds the log: stop."""
         with self._is_running:
+            self._stop = stop
             try:
                 while not (stop.is_set() or self._stopping.is_set()):
                     self._serve(stop)
             finally:
+                self._stopping.set()
                 self._shut()
 
     def close(self) -> None:

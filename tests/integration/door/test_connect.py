@@ -442,7 +442,6 @@ def test_a_stop_tells_version_5(world: World) -> None:
     client = world.connected(version=mqtt.V5)
     world.door.close()
     assert client.read() == Disconnect(Reason.SHUTTING_DOWN)
-    world.door.publish(TELEMETRY, b"", 0)
 
 
 def test_a_reset_connection_is_forgotten(world: World) -> None:
@@ -451,6 +450,30 @@ def test_a_reset_connection_is_forgotten(world: World) -> None:
     client.close()
     world.wait(lambda: world.door.counts.connections == 0)
     assert world.door.counts.closed[Cause.CUT] == 1
+
+
+@pytest.mark.parametrize("how", ["stop", "close", "failure"])
+def test_a_door_that_closes_takes_no_message_to_send(how: str) -> None:
+    """Its caller would count it as sent, and never say it again."""
+
+    def fenced(payloads: object, alongside: object = None) -> int:
+        raise Fenced("another writer")
+
+    world = World(None, **({"commit": fenced} if how == "failure" else {}))
+    try:
+        if how == "stop":
+            world.connected()
+            world.stop.set()
+        elif how == "close":
+            world.door.close()
+        else:
+            world.client().send(Connect("c", clean=False))
+            world.thread.join(20)
+        with pytest.raises(ServiceAway, match="closing"):
+            world.door.publish(STATUS, b"online")
+    finally:
+        world.end()
+    assert isinstance(world.failure, Fenced) is (how == "failure")
 
 
 def test_closing_leaves_no_file_open() -> None:
