@@ -84,6 +84,16 @@ class Outbox:
         with self._lock:
             return self._lock.wait_for(lambda: not self._in_the_air, timeout_s)
 
+    def trouble(self) -> str:
+        """Names the threads that ended by a defect, for a person; empty when there are none."""
+        if self._stopping.is_set():
+            return ""
+        with self._lock:
+            ended = [f"the sender to {name}" for name, lane in sorted(self._lanes.items()) if lane.lost_a_thread()]
+        if not self._ledger.is_alive():
+            ended.append("the ledger's writer")
+        return f"{' and '.join(ended)} ended by a defect: restart, nothing is lost" if ended else ""
+
     def stop(self, timeout_s: float) -> None:
         """Let running sends end, put the rest back into the queue, write the ledger. At most about `timeout_s`."""
         self._stopping.set()
@@ -101,7 +111,7 @@ class Outbox:
         recipient: Recipient = sendings[0].recipient
         try:
             answers = channel.send(recipient, [s.notification for s in sendings])
-        except Exception as error:  # noqa: BLE001  a channel's defect must not end its lane: the message is kept
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a channel's defect must not end its lane
             _log.error("channel failed", channel=channel.facts.name, error=type(error).__name__)
             answers = [Answer(Outcome.UNKNOWN, type(error).__name__)] * len(sendings)
         self._failpoint("after_send_before_stamp")
@@ -194,6 +204,10 @@ class _Lane:
                 thread = threading.Thread(target=self._run, name="tocsin-send", daemon=True)
                 self._threads.append(thread)
                 thread.start()
+
+    def lost_a_thread(self) -> bool:
+        with self._condition:
+            return not self._stopping and not all(thread.is_alive() for thread in self._threads)
 
     def stop(self, timeout_s: float) -> list[Sending]:
         """Returns what was not begun."""

@@ -69,13 +69,22 @@ class Journal:
         except OSError as error:
             _log.error("the journal's file cannot be written", error=error.strerror)
             return [Answer(Outcome.AGAIN, "the file cannot be written")] * len(messages)
-        if self._terminal is not None:
-            for message in messages:
-                self._terminal(terminal_line(message, self._colour))
+        self._show(messages)
         return [Answer(Outcome.ACCEPTED)] * len(messages)
 
     def close(self) -> None:
         self._database.close()
+
+    def _show(self, messages: Sequence[Notification]) -> None:
+        """On the terminal until that fails once: table and file are the journal, and they go on without it."""
+        if self._terminal is None:
+            return
+        try:
+            for message in messages:
+                self._terminal(terminal_line(message, self._colour))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  rich ends the program when stdout's reader is gone
+            self._terminal = None
+            _log.warning("the journal's terminal is gone", error=type(error).__name__)
 
     def _line(self, message: Notification, zone: ZoneInfo, now_us: int) -> JournalLine:
         en, zh = (compose(message.lines, self._texts[language], zone) for language in ("en", "zh"))

@@ -211,6 +211,23 @@ def test_a_file_that_cannot_be_written_is_tried_again(dsn: str, tmp_path: Path) 
     assert answer.outcome is Outcome.AGAIN
 
 
+@pytest.mark.parametrize("failure", [SystemExit(1), BrokenPipeError()])
+def test_a_terminal_that_goes_away_takes_nothing_with_it(dsn: str, tmp_path: Path, failure: BaseException) -> None:
+    """When stdout's reader is gone, rich ends the program; the table and the file are the journal and go on."""
+    tries: list[str] = []
+
+    def gone(line: str) -> None:
+        tries.append(line)
+        raise failure
+
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(dsn, TEXTS, HandClock(), file=JournalFile(path), terminal=gone)
+    answers = [journal.send(Recipient("journal", "journal"), [message(n), message(n + 1)]) for n in (1, 3)]
+    journal.close()
+    assert {answer.outcome for pair in answers for answer in pair} == {Outcome.ACCEPTED}
+    assert len(tries) == 1 and len(path.read_bytes().splitlines()) == 4
+
+
 def test_the_terminal_shows_one_line_in_the_colour_of_its_grade() -> None:
     assert terminal_line(message(), colour=True).startswith("\x1b[1;37;41m[RED] Fire · shop-1 / d1")
     assert terminal_line(message(grade=Grade.YELLOW), colour=True).startswith("\x1b[33m")
