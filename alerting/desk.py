@@ -105,7 +105,7 @@ class Desk:
 
     def trouble(self) -> str:
         """Empty when all is well, else what is wrong, for a person."""
-        return self._trouble
+        return "; ".join(said for said in (self._trouble, self._outbox.trouble()) if said)
 
     def wait_for_ledger(self, timeout_s: float) -> bool:
         """Wait until the answer to every message handed over is recorded; False when `timeout_s` has passed."""

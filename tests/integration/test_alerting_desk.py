@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -13,8 +13,9 @@ from alerting.ports import Answer, Outcome
 from alerting.routes import Recipient, Routes
 from schemas.alarms import Grade, State
 from schemas.errors import Fenced, ServiceAway
-from schemas.notifications import Part
+from schemas.notifications import Notification, Part
 from tests.alerting_world import START_US, US, HandClock, HeldChannel, Story, event, make_desk
+from tests.waiting import until
 
 OPS = Recipient("ops", "held")
 OWNER = Recipient("owner", "held", least=Grade.ORANGE, language="zh", timezone="Asia/Shanghai")
@@ -188,6 +189,43 @@ def test_an_all_clear_waits_for_its_warning(dsn: str) -> None:
         desk.serve_once()
         sent = channel.wait_for(3)
     assert [n.part for n in sent] == [Part.WARNING, Part.WARNING, Part.ALL_CLEAR]
+
+
+def test_a_channel_that_ends_its_thread_is_answered_for(dsn: str) -> None:
+    """SystemExit passes every `except Exception`; the lane and the message must outlive it."""
+
+    class Ending(HeldChannel):
+        def send(self, recipient: Recipient, messages: Sequence[Notification]) -> Sequence[Answer]:
+            answers = super().send(recipient, messages)
+            if len(self.sent) == 1:
+                raise SystemExit(1)
+            return answers
+
+    channel, clock = Ending("held"), HandClock()
+    with stopped(make_desk(dsn, Routes((OPS,)), clock, channel)) as desk:
+        Story(dsn).tell(event(State.RAISED, Grade.RED))
+        desk.serve_once()
+        channel.wait_for(1)
+        assert desk.wait_for_ledger(10.0)
+        clock.forward(60)
+        desk.serve_once()
+        channel.wait_for(2)
+        assert desk.wait_for_ledger(10.0)
+    assert rows(dsn, "SELECT outcome FROM attempts ORDER BY number") == [("unknown",), ("accepted",)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_sender_that_ended_is_named(dsn: str) -> None:
+    """A lane without its thread keeps messages for ever; whoever asks how we are must hear of it."""
+
+    def defect(name: str) -> None:
+        raise RuntimeError("a defect of ours")
+
+    channel = HeldChannel("held")
+    with stopped(make_desk(dsn, Routes((OPS,)), HandClock(), channel, failpoint=defect)) as desk:
+        Story(dsn).tell(event(State.RAISED, Grade.RED))
+        desk.serve_once()
+        until(lambda: "the sender to ops" in desk.trouble(), "the lost sender is named")
 
 
 def test_late_events_page_nobody(dsn: str) -> None:
