@@ -59,6 +59,10 @@ class Rights:
         self._numbers[principal] = (number, users + 1)
         return number
 
+    def connections(self, principal: Principal) -> int:
+        """How many connections a login has."""
+        return self._numbers.get(principal, (0, 0))[1]
+
     def leave(self, number: int) -> None:
         principal = self._logins[number]
         _, users = self._numbers[principal]

@@ -104,6 +104,7 @@ class Greeting:
         principal = self._log_in(packet)
         client_id = packet.client_id or f"tocsin-{secrets.token_hex(12)}"
         key = SessionKey(principal.id, client_id)
+        self._check_share(principal, key)
         agreed_s = packet.keep_alive_s or (settings.keep_alive_s if five else settings.idle_s)
         patience_s = agreed_s * 1.5 if packet.keep_alive_s or five else float(agreed_s)
         will = _will(principal, key, packet, agreed_s)
@@ -177,6 +178,14 @@ class Greeting:
         if self._allowance < 1.0:
             raise Refusal(Cause.REENTRY, Reason.CONNECTION_RATE_EXCEEDED)
         self._allowance -= 1.0
+
+    def _check_share(self, principal: Principal, key: SessionKey) -> None:
+        """One login may not use up the connections of all; a client that only comes back takes none more."""
+        house = self._house
+        if principal == ANONYMOUS or key in house.holders:
+            return
+        if house.rights.connections(principal) >= house.settings.connections_per_login:
+            raise Refusal(Cause.CONNECTIONS, Reason.QUOTA_EXCEEDED)
 
     def _log_in(self, packet: Connect) -> Principal:
         if packet.username is None or self._credentials is None:

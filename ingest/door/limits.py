@@ -21,8 +21,12 @@ class DoorSettings:
     anonymous: bool = True
     """On loopback, clients without a user name come in and may do everything."""
     connections: int = 20_000
+    connections_per_login: int = 5_000
+    """Not of clients without a login."""
     packet_size: int = 256 * 1024
     """A whole packet, its head included."""
+    connect_size: int = 64 * 1024 + 5
+    """A whole CONNECT, which anybody may send: it is buffered before its login is known."""
     receive_maximum: int = 8_192
     """QoS 1 messages of one client without their PUBACK."""
     messages_per_s: int = 250_000

@@ -111,6 +111,7 @@ class Newcomers:
 
     def _hear(self, number: int, is_away: bool, welcome: Callable[[Connection, bytes], None]) -> None:
         client, _, said = self._waiting[number]
+        settings = self._house.settings
         try:
             piece = client.recv(_READ)
         except BlockingIOError:
@@ -121,7 +122,7 @@ class Newcomers:
         packet: Connect | None = None
         try:
             size = frame_size(said)
-            if size is not None and size > self._house.settings.packet_size:
+            if size is not None and size > min(settings.connect_size, settings.packet_size):
                 raise Refusal(Cause.TOO_LARGE, Reason.PACKET_TOO_LARGE)
             if size is None or len(said) < size:
                 if not piece:

@@ -279,6 +279,37 @@ def test_more_connections_than_allowed_are_refused() -> None:
         assert world.door.counts.refused[Cause.CONNECTIONS] == 2
 
 
+def test_connections_of_one_login_are_bounded() -> None:
+    """One login does not use up the door. Who comes back under its client id takes none more."""
+    with door_world({"connections_per_login": 2}, credentials=OneLogin(KITCHEN, BAR)) as world:
+        login = {"username": "kitchen", "password": b"kitchen"}
+        first = world.client()
+        for client, client_id in ((first, "a"), (world.client(), "b")):
+            client.send(Connect(client_id, **login))
+            assert client.read() == Connack(False, 0)
+        assert answer_to(world, mqtt.V5, Connect("c", mqtt.V5, **login)) == Reason.QUOTA_EXCEEDED
+        assert answer_to(world, mqtt.V311, Connect("c", **login)) == 3
+        assert world.door.counts.refused[Cause.CONNECTIONS] == 2
+        assert answer_to(world, mqtt.V311, Connect("a", **login)) == 0
+        assert first.is_closed()
+        for client_id in "ab":
+            assert answer_to(world, mqtt.V311, Connect(client_id, username="bar", password=b"bar")) == 0
+        for number in range(3):
+            # Without a login there is nobody whose share it could be.
+            assert answer_to(world, mqtt.V311, Connect(str(number))) == 0
+
+
+def test_a_connect_over_64_kib_is_not_buffered(world: World) -> None:
+    """Anybody may send one, before a login was looked at."""
+    will = Will(STATUS, b"x" * 60_000, 1)
+    assert answer_to(world, mqtt.V311, Connect("c", will=will)) == 0
+    client = world.client()
+    too_long = mqtt.encode(Connect("d", will=will, username="n", password=b"p" * 6_000), mqtt.V311)
+    client.raw(too_long[:10])
+    assert client.is_closed()
+    assert world.door.counts.refused[Cause.TOO_LARGE] == 1
+
+
 def test_a_client_over_its_rate_is_not_read_for_the_rest_of_the_second() -> None:
     """Nothing is lost: it waits in the socket."""
     with door_world({"messages_per_s": 50}) as world:
