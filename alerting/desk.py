@@ -23,7 +23,7 @@ from alerting.outbox import Outbox
 from alerting.overdue import OverdueWatch
 from alerting.plan import Plan, Telling, message_id, plan
 from alerting.ports import Channel, Clock, Failpoint
-from alerting.routes import Routes
+from alerting.routes import Recipient, Routes
 from alerting.store import AtOnce, Due, Sending
 from schemas.alarms import AlarmEvent
 from schemas.errors import Fenced, ServiceAway
@@ -191,6 +191,7 @@ class Desk:
         planned = plan(before, event, self._routes, turn.now_us, suppression)
         if planned.alarm is before:
             return
+        again = event.key in turn.alarms
         turn.alarms[event.key] = planned.alarm
         turn.plans.append(planned)
         for telling in planned.tellings:
@@ -199,6 +200,8 @@ class Desk:
                 sending = self._message(telling, line, turn.now_us)
                 deadline_us = turn.now_us + self._composer.limit_us(telling.recipient)
                 turn.messages.append(AtOnce(sending, planned.reason, deadline_us))
+                if again:
+                    turn.take_out_of_bundle(event.key, telling.recipient)
             else:
                 turn.bundled.append((line, telling))
 
@@ -304,3 +307,11 @@ class _Turn:
     plans: list[Plan] = field(default_factory=list)
     messages: list[AtOnce] = field(default_factory=list)
     bundled: list[tuple[Line, Telling]] = field(default_factory=list)
+
+    def take_out_of_bundle(self, key: str, recipient: Recipient) -> None:
+        """What goes at once leaves the bundle, as it leaves one that an earlier turn began (see `record_turn`)."""
+        self.bundled = [
+            (line, telling)
+            for line, telling in self.bundled
+            if (line.key, telling.recipient.name) != (key, recipient.name)
+        ]

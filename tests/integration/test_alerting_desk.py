@@ -71,6 +71,39 @@ def test_the_rest_is_bundled_for_sixty_seconds(dsn: str) -> None:
     assert sent.text.startswith("[YELLOW] shop-1: 2 alarms")
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+def test_what_went_at_once_is_not_bundled_too(dsn: str, turns: int) -> None:
+    """A yellow that became red is told once, whether the desk took both steps in one turn or in two."""
+    channel, clock = HeldChannel("held"), HandClock()
+    rising = [event(State.RAISED, Grade.YELLOW), event(State.REGRADED, Grade.RED, step=2, previous=Grade.YELLOW)]
+    with stopped(make_desk(dsn, Routes((OPS,)), clock, channel)) as desk:
+        story = Story(dsn)
+        for together in [rising] if turns == 1 else [[e] for e in rising]:
+            story.tell(*together)
+            desk.serve_once()
+        clock.forward(60)
+        desk.serve_once()
+        channel.wait_for(1)
+        assert desk.wait_for_ledger(10.0)
+    assert [(n.at_once, [line.step for line in n.lines]) for n in channel.sent] == [(True, [2])]
+
+
+def test_a_fall_after_a_rise_in_one_turn_is_still_bundled(dsn: str) -> None:
+    """Only what was bundled before the rise is told by the rise."""
+    channel, clock = HeldChannel("held"), HandClock()
+    with stopped(make_desk(dsn, Routes((OPS,)), clock, channel)) as desk:
+        Story(dsn).tell(
+            event(State.RAISED, Grade.YELLOW),
+            event(State.REGRADED, Grade.RED, step=2, previous=Grade.YELLOW),
+            event(State.REGRADED, Grade.ORANGE, step=3, previous=Grade.RED),
+        )
+        desk.serve_once()
+        clock.forward(60)
+        desk.serve_once()
+        sent = channel.wait_for(2)
+    assert [(n.at_once, [line.step for line in n.lines]) for n in sent] == [(True, [2]), (False, [3])]
+
+
 def test_the_all_clear_goes_to_exactly_those_who_were_told(dsn: str) -> None:
     """The owner hears of orange and above only, so nothing of a yellow and nothing of its end."""
     channel, clock = HeldChannel("held"), HandClock()
