@@ -41,7 +41,7 @@ class Connection:
     """Number of the principal, see `Rights`."""
     session: Session
     talking: dict[int, Connection]
-    """The house's connections with bytes in `out`."""
+    """The state's connections with bytes in `out`."""
     will: WillKept | None = None
     out: bytearray = field(default_factory=bytearray)
     """Answers that wait for the round's commit."""

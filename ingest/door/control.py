@@ -8,11 +8,11 @@ import numpy as np
 
 from ingest.door.access import is_filter, may_publish, may_read
 from ingest.door.connection import Connection, TooLarge
-from ingest.door.house import House
 from ingest.door.limits import Cause, Dropped
 from ingest.door.repeats import Fingerprints
 from ingest.door.saved import IdReleased, IdStored, SubscriptionGone, SubscriptionKept
 from ingest.door.scan import Found
+from ingest.door.state import DoorState
 from ingest.ports import Refused
 from schemas import mqtt
 from schemas.errors import Reject
@@ -31,8 +31,8 @@ _CAUSES = {
 
 
 class Control:
-    def __init__(self, house: House, fingerprints: Fingerprints) -> None:
-        self._house = house
+    def __init__(self, state: DoorState, fingerprints: Fingerprints) -> None:
+        self._state = state
         self._fingerprints = fingerprints
 
     def take(self, connection: Connection, place: int, buffer: U8, start: int, end: int, found: Found) -> None:
@@ -44,7 +44,7 @@ class Control:
         try:
             packet = mqtt.decode(frame, connection.version)
         except ProtocolFault as fault:
-            self._house.leave(connection, _CAUSES.get(fault.reason, Cause.MALFORMED), fault.reason)
+            self._state.leave(connection, _CAUSES.get(fault.reason, Cause.MALFORMED), fault.reason)
             return
         match packet:
             case Publish():
@@ -60,26 +60,26 @@ class Control:
             case Disconnect():
                 self._disconnect(connection, packet)
             case Auth():
-                self._house.leave(connection, Cause.AUTH, Reason.BAD_AUTHENTICATION_METHOD)
+                self._state.leave(connection, Cause.AUTH, Reason.BAD_AUTHENTICATION_METHOD)
             case Connect():
-                self._house.leave(connection, Cause.SECOND_CONNECT, Reason.PROTOCOL_ERROR)
+                self._state.leave(connection, Cause.SECOND_CONNECT, Reason.PROTOCOL_ERROR)
             case Connack() | Suback():
-                self._house.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
+                self._state.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
             case _:
                 assert_never(packet)
 
     def _publish(
         self, connection: Connection, place: int, buffer: U8, frame: tuple[int, int], packet: Publish, found: Found
     ) -> None:
-        house = self._house
+        state = self._state
         if connection.version == mqtt.V5 and packet.qos == 2:
-            house.leave(connection, Cause.QOS, Reason.QOS_NOT_SUPPORTED)
+            state.leave(connection, Cause.QOS, Reason.QOS_NOT_SUPPORTED)
             return
         if Prop.TOPIC_ALIAS in packet.properties:
-            house.leave(connection, Cause.TOPIC_ALIAS, Reason.TOPIC_ALIAS_INVALID)
+            state.leave(connection, Cause.TOPIC_ALIAS, Reason.TOPIC_ALIAS_INVALID)
             return
         if Prop.SUBSCRIPTION_ID in packet.properties:
-            house.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
+            state.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
             return
         start, end = frame
         topic_start = _body_of(buffer, start) + 2
@@ -90,20 +90,20 @@ class Control:
             found.taken[row] = self._take_once(connection, packet.packet_id)
         elif packet.dup:
             mark = self._fingerprints.of(buffer, found, np.array([row], np.int64))[0]
-            if (mark == house.columns.mark[connection.number]).all():
+            if (mark == state.columns.mark[connection.number]).all():
                 found.taken[row] = 0
-                house.counts.dropped[Dropped.REPEATED] += 1
+                state.counts.dropped[Dropped.REPEATED] += 1
 
     def _take_once(self, connection: Connection, packet_id: int) -> bool:
         """QoS 2: store the id with the message's commit; False for a repeat. PUBREC follows the commit."""
         session = connection.session
         connection.say(mqtt.encode(Ack(Type.PUBREC, packet_id), connection.version))
         if packet_id in session.received:
-            self._house.counts.dropped[Dropped.REPEATED] += 1
+            self._state.counts.dropped[Dropped.REPEATED] += 1
             return False
         session.received.add(packet_id)
         if session.is_persistent:
-            self._house.changes.append(IdStored(session.key, packet_id))
+            self._state.changes.append(IdStored(session.key, packet_id))
         return True
 
     def _ack(self, connection: Connection, packet: Ack) -> None:
@@ -114,7 +114,7 @@ class Control:
             if packet.packet_id in session.received:
                 session.received.remove(packet.packet_id)
                 if session.is_persistent:
-                    self._house.changes.append(IdReleased(session.key, packet.packet_id))
+                    self._state.changes.append(IdReleased(session.key, packet.packet_id))
             connection.say(mqtt.encode(Ack(Type.PUBCOMP, packet.packet_id), connection.version))
         elif packet.type is Type.PUBREL:
             reason = Reason.ID_NOT_FOUND
@@ -122,24 +122,24 @@ class Control:
         # We never send QoS 2, so a PUBREC or PUBCOMP answers nothing of ours.
 
     def _subscribe(self, connection: Connection, packet: Subscribe) -> None:
-        house, session, five = self._house, connection.session, connection.version == mqtt.V5
+        state, session, five = self._state, connection.session, connection.version == mqtt.V5
         if Prop.SUBSCRIPTION_ID in packet.properties:
             reason = Reason.SUBSCRIPTION_IDS_NOT_SUPPORTED
-            house.leave(connection, Cause.PROTOCOL, reason)
+            state.leave(connection, Cause.PROTOCOL, reason)
             return
         codes: list[int] = []
         recalled: list[mqtt.Subscription] = []
         for asked in packet.subscriptions:
-            refusal = _refusal(connection, asked.filter, house.settings.filter_bytes)
+            refusal = _refusal(connection, asked.filter, state.settings.filter_bytes)
             if refusal is not None:
                 codes.append(refusal if five else 0x80)
                 continue
             wanted = mqtt.Subscription(
                 asked.filter, min(asked.qos, 1), asked.no_local, asked.retain_as_published, asked.retain_handling
             )
-            is_new = house.subscriptions.add(session, wanted)
+            is_new = state.subscriptions.add(session, wanted)
             if session.is_persistent:
-                house.changes.append(
+                state.changes.append(
                     SubscriptionKept(
                         session.key, wanted.filter, wanted.qos, wanted.no_local, wanted.retain_as_published
                     )
@@ -149,14 +149,14 @@ class Control:
                 recalled.append(wanted)
         connection.say(mqtt.encode(Suback(Type.SUBACK, packet.packet_id, tuple(codes)), connection.version))
         for wanted in recalled:
-            house.recall(session, wanted)
+            state.recall(session, wanted)
 
     def _unsubscribe(self, connection: Connection, packet: Unsubscribe) -> None:
         session, codes = connection.session, []
         for wanted in packet.filters:
-            had = self._house.subscriptions.remove(session, wanted)
+            had = self._state.subscriptions.remove(session, wanted)
             if had and session.is_persistent:
-                self._house.changes.append(SubscriptionGone(session.key, wanted))
+                self._state.changes.append(SubscriptionGone(session.key, wanted))
             codes.append(int(Reason.SUCCESS if had else Reason.NO_SUBSCRIPTION_EXISTED))
         connection.say(mqtt.encode(Suback(Type.UNSUBACK, packet.packet_id, tuple(codes)), connection.version))
 
@@ -164,20 +164,20 @@ class Control:
         if packet.type is Type.PINGREQ:
             connection.say(mqtt.encode(Bare(Type.PINGRESP), connection.version))
         else:
-            self._house.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
+            self._state.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
 
     def _disconnect(self, connection: Connection, packet: Disconnect) -> None:
         session = connection.session
         expiry_s = packet.properties.get(Prop.SESSION_EXPIRY)
         if expiry_s is not None:
             if expiry_s and not session.is_persistent:
-                self._house.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
+                self._state.leave(connection, Cause.PROTOCOL, Reason.PROTOCOL_ERROR)
                 return
             if not expiry_s:
                 session.forget()
-            session.expiry_s = min(expiry_s, self._house.settings.session_expiry_s)
+            session.expiry_s = min(expiry_s, self._state.settings.session_expiry_s)
         wants_will = packet.reason == Reason.DISCONNECT_WITH_WILL
-        self._house.leave(connection, Cause.DISCONNECTED, wants_will=wants_will)
+        self._state.leave(connection, Cause.DISCONNECTED, wants_will=wants_will)
 
     def too_large(
         self, connection: Connection, place: int, buffer: U8, start: int, end: int, frame_end: int, found: Found
@@ -186,20 +186,20 @@ class Control:
 
         Version 5 is told and closed. From 3.1.1 it would only come again, so what is not here yet is skipped.
         """
-        house, first = self._house, int(buffer[start])
+        state, first = self._state, int(buffer[start])
         if connection.version == mqtt.V5:
-            house.counts.dropped[Dropped.TOO_LARGE] += 1
-            house.leave(connection, Cause.TOO_LARGE, Reason.PACKET_TOO_LARGE)
+            state.counts.dropped[Dropped.TOO_LARGE] += 1
+            state.leave(connection, Cause.TOO_LARGE, Reason.PACKET_TOO_LARGE)
             return True
         if first >> 4 != Type.PUBLISH or first & 6 == 6:
-            house.leave(connection, Cause.TOO_LARGE)
+            state.leave(connection, Cause.TOO_LARGE)
             return True
         qos, at = first >> 1 & 3, _body_of(buffer, start)
         if end < at + 2:
             return False
         payload = at + 2 + int.from_bytes(buffer[at : at + 2].tobytes(), "big") + (2 if qos else 0)
         if payload > frame_end:
-            house.leave(connection, Cause.MALFORMED)
+            state.leave(connection, Cause.MALFORMED)
             return True
         if end < min(payload + HEAD_KEPT, frame_end):
             return False
@@ -207,11 +207,11 @@ class Control:
         topic = buffer[at + 2 : after_topic].tobytes()
         packet_id = int.from_bytes(buffer[after_topic:payload].tobytes(), "big")
         if qos and not packet_id:
-            house.leave(connection, Cause.MALFORMED)
+            state.leave(connection, Cause.MALFORMED)
             return True
         head = buffer[payload : min(payload + HEAD_KEPT, frame_end)].tobytes()
         connection.too_large = TooLarge(topic, head, qos, packet_id)
-        house.columns.skip[connection.number] = max(frame_end - end, 0)
+        state.columns.skip[connection.number] = max(frame_end - end, 0)
         if frame_end <= end:
             self.skipped(connection, place, found)
         return True
@@ -220,39 +220,39 @@ class Control:
         """The last byte of a message over the limit has passed: its head is kept, and it gets its PUBACK."""
         held, connection.too_large = connection.too_large, None
         assert held is not None
-        house = self._house
-        house.counts.dropped[Dropped.TOO_LARGE] += 1
+        state = self._state
+        state.counts.dropped[Dropped.TOO_LARGE] += 1
         if held.qos == 1:
             found.add(place, (0, 0), (0, 0), 1, held.packet_id, taken=False)
         is_first = held.qos != 2 or self._take_once(connection, held.packet_id)
         try:
             topic = mqtt.decode_topic(held.topic)
         except ProtocolFault:
-            house.leave(connection, Cause.MALFORMED)
+            state.leave(connection, Cause.MALFORMED)
             return
         parsed = DeviceTopic.parse(topic)
         if parsed is None or not may_publish(connection.session.principal, topic):
-            foreign(house, connection)
+            foreign(state, connection)
         elif is_first:
-            most = house.settings.packet_size
+            most = state.settings.packet_size
             reject = Reject(
                 Code.TOO_LARGE, "", f"The message is larger than {most} bytes; only its head was kept.",
                 "Send it in several messages.",
             )  # fmt: skip
             refused = Refused(-1, parsed.enterprise, parsed.device, topic, held.head, 0, (reject,))
-            house.refused.append((refused, connection.session.key.client_id))
-            house.columns.refused[connection.number] += 1
+            state.refused.append((refused, connection.session.key.client_id))
+            state.columns.refused[connection.number] += 1
 
 
-def foreign(house: House, connection: Connection) -> None:
+def foreign(state: DoorState, connection: Connection) -> None:
     """A message for a topic that is not the client's own: dropped, counted, and after so many a minute closed."""
-    times, now = connection.foreign, house.monotonic()
-    house.counts.dropped[Dropped.FOREIGN] += 1
+    times, now = connection.foreign, state.monotonic()
+    state.counts.dropped[Dropped.FOREIGN] += 1
     times.append(now)
     while times[0] <= now - 60.0:
         times.popleft()
-    if len(times) > house.settings.foreign_per_minute:
-        house.leave(connection, Cause.FOREIGN, Reason.NOT_AUTHORIZED)
+    if len(times) > state.settings.foreign_per_minute:
+        state.leave(connection, Cause.FOREIGN, Reason.NOT_AUTHORIZED)
 
 
 def _body_of(buffer: U8, start: int) -> int:

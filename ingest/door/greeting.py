@@ -12,10 +12,10 @@ from typing import Any
 
 from ingest.door.access import may_publish
 from ingest.door.connection import Connection
-from ingest.door.house import House
 from ingest.door.limits import Cause
 from ingest.door.saved import SessionKey, WillKept
 from ingest.door.session import Line
+from ingest.door.state import DoorState
 from schemas import mqtt
 from schemas.errors import ConfigError, ServiceAway
 from schemas.mqtt import Connack, Connect
@@ -46,26 +46,26 @@ class Refusal(Exception):
 
 
 class Greeting:
-    def __init__(self, house: House, credentials: Credentials | None) -> None:
+    def __init__(self, state: DoorState, credentials: Credentials | None) -> None:
         """Raises ConfigError when clients from elsewhere could come in without a login."""
-        self._house = house
+        self._state = state
         self._credentials = credentials
-        self._is_loopback = is_loopback(house.settings.host)
+        self._is_loopback = is_loopback(state.settings.host)
         self._reentry_until = 0.0
         self._allowance = 0.0
         self._allowed_at = 0.0
         self._generation = 0
         if credentials is None and not self._is_loopback:
             raise ConfigError(
-                f"the door would be open to anybody on {house.settings.host}.",
+                f"the door would be open to anybody on {state.settings.host}.",
                 field="mqtt host",
                 mend="Add devices with `tocsin devices add`, so that clients log in, or listen on 127.0.0.1.",
             )
 
     def log_is_back(self) -> None:
         """Clients that could not come in while the log was away come in at a limited rate."""
-        now = self._house.monotonic()
-        self._reentry_until = now + self._house.settings.reentry_s
+        now = self._state.monotonic()
+        self._reentry_until = now + self._state.settings.reentry_s
         self._allowance, self._allowed_at = 0.0, now
 
     def read(self, frame: bytes) -> Connect:
@@ -81,7 +81,7 @@ class Greeting:
 
     def refuse(self, packet: Connect | None, refusal: Refusal) -> bytes:
         """The CONNACK that says no; empty where MQTT has none to give."""
-        self._house.counts.refused[refusal.cause] += 1
+        self._state.counts.refused[refusal.cause] += 1
         code = _RETURN_CODES.get(refusal.reason)
         if packet is not None and packet.version == mqtt.V5:
             return mqtt.encode(Connack(False, refusal.reason), mqtt.V5)
@@ -91,10 +91,10 @@ class Greeting:
 
     def admit(self, client: socket.socket, packet: Connect) -> Connection:
         """Let a client in; its CONNACK stands in the connection's `out`. Raises Refusal."""
-        house, settings, five = self._house, self._house.settings, packet.version == mqtt.V5
+        state, settings, five = self._state, self._state.settings, packet.version == mqtt.V5
         if Prop.AUTH_METHOD in packet.properties:
             raise Refusal(Cause.AUTH, Reason.BAD_AUTHENTICATION_METHOD)
-        if len(house.connections) >= settings.connections:
+        if len(state.connections) >= settings.connections:
             raise Refusal(Cause.CONNECTIONS, Reason.QUOTA_EXCEEDED)
         self._check_rate()
         if not packet.client_id and not five and not packet.clean:
@@ -111,34 +111,34 @@ class Greeting:
         asked_s = packet.properties.get(Prop.SESSION_EXPIRY, 0) if five else 0 if packet.clean else LARGEST_REMAINING
         expiry_s = min(asked_s, settings.session_expiry_s)
 
-        session, present = house.open_session(key, principal, packet.clean, expiry_s)
-        house.keep_will(key, will)
+        session, present = state.open_session(key, principal, packet.clean, expiry_s)
+        state.keep_will(key, will)
         number = client.fileno()
         self._generation += 1
-        house.columns.reserve(number)
+        state.columns.reserve(number)
         connection = Connection(
             client,
             number,
             self._generation,
             packet.version,
-            house.rights.enter(principal),
+            state.rights.enter(principal),
             session,
-            house.talking,
+            state.talking,
             will,
         )
-        columns = house.columns
+        columns = state.columns
         columns.clear(number)
         columns.generation[number] = connection.generation
         columns.version[number] = packet.version
         columns.login[number] = connection.login
         columns.patience_s[number] = patience_s
-        columns.heard[number] = house.monotonic()
-        if key in house.marks:
-            columns.mark[number] = house.marks.pop(key)
-        house.connections[number] = connection
-        house.holders[key] = connection
-        house.counts.connections = len(house.connections)
-        house.counts.connects += 1
+        columns.heard[number] = state.monotonic()
+        if key in state.marks:
+            columns.mark[number] = state.marks.pop(key)
+        state.connections[number] = connection
+        state.holders[key] = connection
+        state.counts.connections = len(state.connections)
+        state.counts.connects += 1
 
         answer: dict[Prop, Any] = {}
         if five:
@@ -169,7 +169,7 @@ class Greeting:
         return connection
 
     def _check_rate(self) -> None:
-        now, settings = self._house.monotonic(), self._house.settings
+        now, settings = self._state.monotonic(), self._state.settings
         if now >= self._reentry_until:
             return
         self._allowance += (now - self._allowed_at) * settings.reentry_per_s
@@ -181,18 +181,18 @@ class Greeting:
 
     def _check_share(self, principal: Principal, key: SessionKey) -> None:
         """One login may not use up the connections of all; a client that only comes back takes none more."""
-        house = self._house
-        if principal == ANONYMOUS or key in house.holders:
+        state = self._state
+        if principal == ANONYMOUS or key in state.holders:
             return
-        if house.rights.connections(principal) >= house.settings.connections_per_login:
+        if state.rights.connections(principal) >= state.settings.connections_per_login:
             raise Refusal(Cause.CONNECTIONS, Reason.QUOTA_EXCEEDED)
 
     def _log_in(self, packet: Connect) -> Principal:
         if packet.username is None or self._credentials is None:
-            if self._is_loopback and self._house.settings.anonymous:
+            if self._is_loopback and self._state.settings.anonymous:
                 return ANONYMOUS
             raise Refusal(Cause.LOGIN, Reason.NOT_AUTHORIZED)
-        if len(packet.username.encode()) > self._house.settings.name_bytes:
+        if len(packet.username.encode()) > self._state.settings.name_bytes:
             raise Refusal(Cause.LOGIN, Reason.BAD_LOGIN)
         try:
             principal = self._credentials.check(packet.username, packet.password or b"")

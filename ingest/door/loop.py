@@ -21,13 +21,13 @@ from ingest.door import sockets
 from ingest.door.connection import Connection
 from ingest.door.control import Control
 from ingest.door.greeting import Greeting
-from ingest.door.house import House
 from ingest.door.limits import Cause, Counts, DoorSettings, allow_files
 from ingest.door.newcomers import Newcomers
 from ingest.door.reader import Reader
 from ingest.door.repeats import Fingerprints
 from ingest.door.round import Alongside, Quarantine, Round
 from ingest.door.saved import SessionStore
+from ingest.door.state import DoorState
 from ingest.door.writer import Writer
 from ingest.intern import ByteTable
 from ingest.ports import Intake
@@ -70,24 +70,24 @@ class Door:
         ServiceAway when the saved sessions cannot be read.
         """
         allow_files(settings.connections)
-        self.house = House(settings, ByteTable(), clock, monotonic)
+        self.state = DoorState(settings, ByteTable(), clock, monotonic)
         self._settings = settings
         self._monotonic = monotonic
         self._commit = commit
         self._failpoint = failpoint
-        self._greeting = Greeting(self.house, credentials)
-        self.house.restore(store.load(), monotonic(), clock())
+        self._greeting = Greeting(self.state, credentials)
+        self.state.restore(store.load(), monotonic(), clock())
         self._listener = _listen(settings)
         self._epoll = select.epoll()
-        self._newcomers = Newcomers(self.house, self._greeting, self._listener)
+        self._newcomers = Newcomers(self.state, self._greeting, self._listener)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         for number in (self._newcomers.fileno(), self._wake):
             self._epoll.register(number, select.EPOLLIN)
         self._events = np.zeros((_READY_AT_ONCE, sockets.EVENT_WORDS), np.int32)
         fingerprints = Fingerprints()
-        self._reader = Reader(self.house, Control(self.house, fingerprints), self._epoll)
-        self._round = Round(self.house, intake, store, quarantine, after_us)
-        self._writer = Writer(self.house, fingerprints, self._newcomers, self._epoll, self._reader)
+        self._reader = Reader(self.state, Control(self.state, fingerprints), self._epoll)
+        self._round = Round(self.state, intake, store, quarantine, after_us)
+        self._writer = Writer(self.state, fingerprints, self._newcomers, self._epoll, self._reader)
         self._outbox: deque[tuple[str, bytes, int, bool]] = deque()
         self._stopping = threading.Event()
         self._stop = threading.Event()
@@ -104,7 +104,7 @@ class Door:
 
     @property
     def counts(self) -> Counts:
-        return self.house.counts
+        return self.state.counts
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> None:
         """Send to everybody who has subscribed, from any thread; retained messages are kept, an empty one deletes.
@@ -141,8 +141,8 @@ class Door:
                 os.eventfd_write(self._wake, 1)
 
     def _serve(self, stop: threading.Event) -> None:
-        house = self.house
-        is_due = bool(house.changes or house.spoken or self._outbox or self._reader.has_pending())
+        state = self.state
+        is_due = bool(state.changes or state.spoken or self._outbox or self._reader.has_pending())
         ready = sockets.wait(self._epoll.fileno(), self._events, 0 if is_due else int(_IDLE_S * 1000))
         special = (ready == self._newcomers.fileno()) | (ready == self._wake)
         if special.any():
@@ -161,7 +161,7 @@ class Door:
             self._round.committed()
             self._failpoint("after_commit_before_puback")
         self._writer.answer()
-        house.counts.rounds += 1
+        state.counts.rounds += 1
 
     def _commit_round(self, stop: threading.Event) -> bool:
         """True once the round is durable. While the log is away the round is kept and no device's socket is read."""
@@ -201,8 +201,8 @@ class Door:
         while self._outbox:
             topic, payload, qos, retain = self._outbox.popleft()
             if retain:
-                self.house.retain(topic, payload, qos)
-            self.house.route(topic, payload, qos, retain)
+                self.state.retain(topic, payload, qos)
+            self.state.route(topic, payload, qos, retain)
 
     def _pass_time(self) -> None:
         now = self._monotonic()
@@ -217,13 +217,13 @@ class Door:
         if now - self._second >= 1.0:
             self._second = now
             self._reader.begin_second()
-            self.house.pass_time(now)
+            self.state.pass_time(now)
 
     def _shut(self) -> None:
         if self._epoll.closed:
             return
         farewell = mqtt.encode(Disconnect(Reason.SHUTTING_DOWN), mqtt.V5)
-        for connection in self.house.connections.values():
+        for connection in self.state.connections.values():
             # Wills stay: the client has a while to return after our next start.
             self.counts.closed[Cause.STOPPING] += 1
             try:
@@ -232,7 +232,7 @@ class Door:
                 connection.socket.close()
             except OSError:
                 connection.socket.close()
-        self.house.connections.clear()
+        self.state.connections.clear()
         self._newcomers.close()
         self._listener.close()
         with self._waking:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from ingest.door.connection import Connection
 from ingest.door.greeting import Greeting, Refusal
-from ingest.door.house import House
 from ingest.door.limits import Cause
+from ingest.door.state import DoorState
 from schemas.mqtt import Connect
 from schemas.mqtt_fields import Reason
 
@@ -21,8 +21,8 @@ _ACCEPTED_AT_ONCE = 256
 
 
 class Newcomers:
-    def __init__(self, house: House, greeting: Greeting, listener: socket.socket) -> None:
-        self._house = house
+    def __init__(self, state: DoorState, greeting: Greeting, listener: socket.socket) -> None:
+        self._state = state
         self._greeting = greeting
         self._listener = listener
         self._epoll = select.epoll()
@@ -58,7 +58,7 @@ class Newcomers:
         except OSError:
             client.close()
             return
-        self._lingering[client.fileno()] = (client, self._house.monotonic() + self._house.settings.linger_s)
+        self._lingering[client.fileno()] = (client, self._state.monotonic() + self._state.settings.linger_s)
 
     def pass_time(self, now: float) -> None:
         """Close those whose time is up."""
@@ -66,7 +66,7 @@ class Newcomers:
             self._is_deaf = False
             self._epoll.modify(self._listener.fileno(), select.EPOLLIN)
         for number, (client, since, _) in list(self._waiting.items()):
-            if now - since >= self._house.settings.connect_s:
+            if now - since >= self._state.settings.connect_s:
                 del self._waiting[number]
                 self._count(Cause.NO_CONNECT)
                 client.close()
@@ -85,10 +85,10 @@ class Newcomers:
         self._epoll.close()
 
     def _count(self, cause: Cause) -> None:
-        self._house.counts.refused[cause] += 1
+        self._state.counts.refused[cause] += 1
 
     def _accept(self) -> None:
-        settings = self._house.settings
+        settings = self._state.settings
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 client, _peer = self._listener.accept()
@@ -107,11 +107,11 @@ class Newcomers:
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._epoll.register(client.fileno(), select.EPOLLIN)
-            self._waiting[client.fileno()] = (client, self._house.monotonic(), bytearray())
+            self._waiting[client.fileno()] = (client, self._state.monotonic(), bytearray())
 
     def _hear(self, number: int, is_away: bool, welcome: Callable[[Connection, bytes], None]) -> None:
         client, _, said = self._waiting[number]
-        settings = self._house.settings
+        settings = self._state.settings
         try:
             piece = client.recv(_READ)
         except BlockingIOError:

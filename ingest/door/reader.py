@@ -15,9 +15,9 @@ import numpy.typing as npt
 from ingest.door import sockets
 from ingest.door.connection import Connection
 from ingest.door.control import Control
-from ingest.door.house import House
 from ingest.door.limits import Cause
 from ingest.door.scan import Found, Passes, Stop, scan
+from ingest.door.state import DoorState
 from schemas import mqtt
 from schemas.mqtt_fields import Reason
 from schemas.readings import I64, U8
@@ -38,9 +38,9 @@ _NO_BYTES: U8 = np.zeros(0, np.uint8)
 
 
 class Reader:
-    def __init__(self, house: House, control: Control, epoll: select.epoll) -> None:
-        settings = house.settings
-        self._house = house
+    def __init__(self, state: DoorState, control: Control, epoll: select.epoll) -> None:
+        settings = state.settings
+        self._state = state
         self._control = control
         self._epoll = epoll
         self._most_tail = max(settings.packet_size, _HEAD)
@@ -59,7 +59,7 @@ class Reader:
         self._turn = 0
 
     def has_pending(self) -> bool:
-        connections = self._house.connections
+        connections = self._state.connections
         return any(connections[number].is_read for number in self._pending)
 
     def hold(self, connection: Connection, rest: bytes) -> None:
@@ -72,11 +72,11 @@ class Reader:
         number = connection.number
         for numbers in (self._pending, self._gone, self._held):
             numbers.discard(number)
-        self._house.counts.unfinished_bytes -= int(self._house.columns.tail_length[number])
+        self._state.counts.unfinished_bytes -= int(self._state.columns.tail_length[number])
 
     def read(self, ready: I32) -> None:
         """Receive from the `ready` sockets, take up what was pending, and find the messages of this round."""
-        house, columns = self._house, self._house.columns
+        state, columns = self._state, self._state.columns
         self.found.count = self.filled = 0
         numbers = self._with_pending(ready)
         tails = columns.tail_length[numbers]
@@ -86,7 +86,7 @@ class Reader:
         joined = _NO_BYTES
         if tails.any():
             holding = numbers[tails > 0].tolist()
-            joined = np.frombuffer(bytearray().join(house.connections[n].tail for n in holding), np.uint8)
+            joined = np.frombuffer(bytearray().join(state.connections[n].tail for n in holding), np.uint8)
         share = min(max(self._room // max(len(numbers), 1), _LEAST_SHARE), _MOST_SHARE)
         done, start, end, received = sockets.receive(numbers, wanted, tails, joined, self.buffer, self._room, share)
         self.numbers = numbers = numbers[:done]
@@ -94,32 +94,32 @@ class Reader:
         self.versions = columns.version[numbers]
         if not done:
             return
-        now = house.monotonic()
+        now = state.monotonic()
         self.filled = int(end[-1])
-        house.counts.received_bytes += int(received[received > 0].sum())
+        state.counts.received_bytes += int(received[received > 0].sum())
         columns.heard[numbers[received > 0]] = now
         self._pending.difference_update(numbers.tolist())
-        connections = house.connections
+        connections = state.connections
         for place in np.flatnonzero(received == sockets.GONE).tolist():
             self.lose(connections[int(numbers[place])])
         if columns.skip[numbers].any():
             self._skip(start, end)
         passes = Passes(np.arange(done, dtype=np.int32), start, end, self.versions)
-        scan(self.buffer, passes, self.found, house.settings.packet_size, house.settings.receive_maximum)
+        scan(self.buffer, passes, self.found, state.settings.packet_size, state.settings.receive_maximum)
         for place in np.flatnonzero(passes.stop > Stop.UNFINISHED).tolist():
             self._attend(place, passes)
         self._keep_tails(passes, tails[:done], now)
         columns.window[numbers] += passes.messages
-        for number in numbers[columns.window[numbers] > house.settings.messages_per_s].tolist():
+        for number in numbers[columns.window[numbers] > state.settings.messages_per_s].tolist():
             self._hold_back(connections[number])
         for number in self._gone - self._pending:
-            house.leave(connections[number], Cause.CUT)
+            state.leave(connections[number], Cause.CUT)
 
     def hold_refused(self) -> None:
         """Hold back the senders of this round that had too many messages refused in this second."""
-        numbers, refused = self.numbers, self._house.columns.refused
-        for number in numbers[refused[numbers] > self._house.settings.refused_per_s].tolist():
-            self._hold_back(self._house.connections[number])
+        numbers, refused = self.numbers, self._state.columns.refused
+        for number in numbers[refused[numbers] > self._state.settings.refused_per_s].tolist():
+            self._hold_back(self._state.connections[number])
 
     def lose(self, connection: Connection) -> None:
         """The peer has closed, or the socket failed: it is not waited for any more."""
@@ -132,7 +132,7 @@ class Reader:
     def _with_pending(self, ready: I32) -> I32:
         if not self._pending:
             return ready
-        connections = self._house.connections
+        connections = self._state.connections
         waiting = [number for number in self._pending if connections[number].is_read]
         joined = np.union1d(ready, np.array(waiting, np.int32)).astype(np.int32)
         # The round may be full before its end: each time somebody else comes first.
@@ -140,19 +140,19 @@ class Reader:
         return np.roll(joined, self._turn)
 
     def _skip(self, start: I64, end: I64) -> None:
-        columns = self._house.columns
+        columns = self._state.columns
         for place in np.flatnonzero(columns.skip[self.numbers]).tolist():
             number = int(self.numbers[place])
             skipped = min(int(columns.skip[number]), int(end[place] - start[place]))
             start[place] += skipped
             columns.skip[number] -= skipped
             if columns.skip[number] == 0:
-                self._control.skipped(self._house.connections[number], place, self.found)
+                self._control.skipped(self._state.connections[number], place, self.found)
 
     def _attend(self, place: int, passes: Passes) -> None:
         """Take what the scan left of one connection, frame by frame, as far as this round goes."""
-        house, settings = self._house, self._house.settings
-        connection = house.connections[int(self.numbers[place])]
+        state, settings = self._state, self._state.settings
+        connection = state.connections[int(self.numbers[place])]
         end, most = int(passes.end[place]), settings.receive_maximum
         stop, at, frame_end = int(passes.stop[place]), int(passes.at[place]), int(passes.frame_end[place])
         found, owed, frames = int(passes.messages[place]), int(passes.owed[place]), 0
@@ -191,14 +191,14 @@ class Reader:
 
     def _settle_stop(self, connection: Connection, stop: int, is_at_its_most: bool) -> None:
         if stop == Stop.MALFORMED:
-            self._house.leave(connection, Cause.MALFORMED, Reason.MALFORMED)
+            self._state.leave(connection, Cause.MALFORMED, Reason.MALFORMED)
         elif stop == Stop.FULL and is_at_its_most and connection.version == mqtt.V5:
-            self._house.leave(connection, Cause.RECEIVE_MAXIMUM, Reason.RECEIVE_MAXIMUM_EXCEEDED)
+            self._state.leave(connection, Cause.RECEIVE_MAXIMUM, Reason.RECEIVE_MAXIMUM_EXCEEDED)
         elif stop == Stop.FULL:
             self._pending.add(connection.number)
 
     def _keep_tails(self, passes: Passes, before: I64, now: float) -> None:
-        house, columns, numbers = self._house, self._house.columns, self.numbers
+        state, columns, numbers = self._state, self._state.columns, self.numbers
         left = passes.end - passes.at
         columns.tail_length[numbers] = left
         since = columns.tail_since[numbers]
@@ -206,27 +206,27 @@ class Reader:
         since[is_unfinished & ((passes.at > passes.start) | np.isinf(since))] = now
         since[~is_unfinished] = math.inf
         columns.tail_since[numbers] = since
-        house.counts.unfinished_bytes += int(left.sum() - before.sum())
+        state.counts.unfinished_bytes += int(left.sum() - before.sum())
         for place in np.flatnonzero(left).tolist():
             tail = self.buffer[int(passes.at[place]) : int(passes.end[place])].tobytes()
-            connection = house.connections[int(numbers[place])]
+            connection = state.connections[int(numbers[place])]
             connection.tail = tail
-            if house.counts.unfinished_bytes > house.settings.unfinished_bytes:
-                house.leave(connection, Cause.UNFINISHED_BYTES, Reason.QUOTA_EXCEEDED)
+            if state.counts.unfinished_bytes > state.settings.unfinished_bytes:
+                state.leave(connection, Cause.UNFINISHED_BYTES, Reason.QUOTA_EXCEEDED)
                 self._set_tail(connection, b"")
 
     def _set_tail(self, connection: Connection, tail: bytes) -> None:
-        columns, number = self._house.columns, connection.number
-        self._house.counts.unfinished_bytes += len(tail) - int(columns.tail_length[number])
+        columns, number = self._state.columns, connection.number
+        self._state.counts.unfinished_bytes += len(tail) - int(columns.tail_length[number])
         connection.tail = tail
         columns.tail_length[number] = len(tail)
-        columns.tail_since[number] = self._house.monotonic() if tail else math.inf
+        columns.tail_since[number] = self._state.monotonic() if tail else math.inf
 
     def _hold_back(self, connection: Connection) -> None:
         if not connection.is_held:
             connection.is_held = True
             self._held.add(connection.number)
-            self._house.counts.rate_limited += 1
+            self._state.counts.rate_limited += 1
             self.listen(connection)
 
     def listen(self, connection: Connection) -> None:
@@ -234,17 +234,17 @@ class Reader:
         if not connection.is_gone:
             self._epoll.modify(connection.number, connection.interest())
         if connection.is_read:
-            now, number = self._house.monotonic(), connection.number
-            self._house.columns.heard[number] = now
-            if self._house.columns.tail_length[number]:
-                self._house.columns.tail_since[number] = now
+            now, number = self._state.monotonic(), connection.number
+            self._state.columns.heard[number] = now
+            if self._state.columns.tail_length[number]:
+                self._state.columns.tail_since[number] = now
 
     def begin_second(self) -> None:
         """Another second: nobody has sent anything in it yet."""
-        self._house.columns.window[:] = self._house.columns.refused[:] = 0
+        self._state.columns.window[:] = self._state.columns.refused[:] = 0
         held, self._held = self._held, set()
         for number in held:
-            connection = self._house.connections[number]
+            connection = self._state.connections[number]
             connection.is_held = False
             self.listen(connection)
 
@@ -253,12 +253,12 @@ class Reader:
 
         blind_s: seconds in which no socket was read; they count against nobody.
         """
-        house, columns = self._house, self._house.columns
+        state, columns = self._state, self._state.columns
         columns.heard += blind_s
         columns.tail_since += blind_s
         for number in np.flatnonzero(now - columns.heard > columns.patience_s).tolist():
-            if house.connections[number].is_read:
-                house.leave(house.connections[number], Cause.KEEP_ALIVE, Reason.KEEP_ALIVE_TIMEOUT)
-        for number in np.flatnonzero(now - columns.tail_since > house.settings.frame_s).tolist():
-            if house.connections[number].is_read and number not in self._pending:
-                house.leave(house.connections[number], Cause.UNFINISHED_FRAME, Reason.UNSPECIFIED)
+            if state.connections[number].is_read:
+                state.leave(state.connections[number], Cause.KEEP_ALIVE, Reason.KEEP_ALIVE_TIMEOUT)
+        for number in np.flatnonzero(now - columns.tail_since > state.settings.frame_s).tolist():
+            if state.connections[number].is_read and number not in self._pending:
+                state.leave(state.connections[number], Cause.UNFINISHED_FRAME, Reason.UNSPECIFIED)

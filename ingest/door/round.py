@@ -15,10 +15,10 @@ import numpy.typing as npt
 from ingest.answers import encode_errors
 from ingest.door.access import NOBODY
 from ingest.door.control import foreign
-from ingest.door.house import House
 from ingest.door.limits import Cause
 from ingest.door.reader import Reader
 from ingest.door.saved import Change, SessionStore, WillGone
+from ingest.door.state import DoorState
 from ingest.ports import Intake, MessageBatch, Refused
 from schemas.entries import Payload, Sensors
 from schemas.mqtt_fields import Reason
@@ -33,9 +33,9 @@ Quarantine = Callable[[Sequence[Refused], Callable[[Refused], str]], Alongside |
 
 class Round:
     def __init__(
-        self, house: House, intake: Intake, store: SessionStore, quarantine: Quarantine, after_us: int
+        self, state: DoorState, intake: Intake, store: SessionStore, quarantine: Quarantine, after_us: int
     ) -> None:
-        self._house = house
+        self._state = state
         self._intake = intake
         self._store = store
         self._quarantine = quarantine
@@ -60,7 +60,7 @@ class Round:
         answered = [one for one, _ in refused]
         self._has_messages = len(batch) > 0
         if self._has_messages:
-            self._house.counts.messages += len(batch)
+            self._state.counts.messages += len(batch)
             admitted = self._intake.take(batch)
             if admitted.sensors:
                 self.payloads.append(Sensors(list(admitted.sensors)))
@@ -70,14 +70,15 @@ class Round:
                 answered.append(one)
                 sender = int(batch.client[one.message])
                 senders[one.arrival_us] = self._client_id(sender)
-                if sender >= 0:
-                    self._house.columns.refused[sender] += 1
+                # A clock to mend (not kept) slows nobody down: no good value waits for its clock.
+                if sender >= 0 and one.kept:
+                    self._state.columns.refused[sender] += 1
         for one in answered:
             self._answer(one)
         if answered:
             reader.hold_refused()
         self._keep = self._quarantine(answered, lambda one: senders[one.arrival_us]) if answered else None
-        self._changes = self._house.drain_changes()
+        self._changes = self._state.drain_changes()
 
     def alongside(self, cursor: Any) -> None:
         """Write what shares the commit of the payloads."""
@@ -92,45 +93,45 @@ class Round:
 
     def _speak_wills(self, reader: Reader) -> None:
         """Wills enter the log like any message, behind what was received, as far as there is room."""
-        house, found, at = self._house, reader.found, reader.filled
+        state, found, at = self._state, reader.found, reader.filled
         spoken = 0
-        for will in house.spoken:
+        for will in state.spoken:
             topic = will.topic.encode()
             middle, end = at + len(topic), at + len(topic) + len(will.payload)
             if end > len(reader.buffer) or found.count >= found.capacity:
                 break
             reader.buffer[at:middle] = np.frombuffer(topic, np.uint8)
             reader.buffer[middle:end] = np.frombuffer(will.payload, np.uint8)
-            house.rights.intern(topic)
+            state.rights.intern(topic)
             found.add(NOBODY, (at, middle), (middle, end), min(will.qos, 1), 0, will.retain)
             at = end
             spoken += 1
-            if not house.has_will(will.key):
-                house.changes.append(WillGone(will.key))
-        del house.spoken[:spoken]
+            if not state.has_will(will.key):
+                state.changes.append(WillGone(will.key))
+        del state.spoken[:spoken]
 
     def _check(self, reader: Reader) -> npt.NDArray[np.int32]:
         """Numbers of the topics of all rows that may be taken; the others are only acknowledged."""
-        house, found, count = self._house, reader.found, reader.found.count
+        state, found, count = self._state, reader.found, reader.found.count
         rows: Any = slice(0, count)
         if not found.taken[:count].all():
             rows = np.flatnonzero(found.taken[:count])
         starts, ends = found.topic_start[rows], found.topic_end[rows]
-        logins = np.append(house.columns.login[reader.numbers], np.int32(NOBODY))
-        checked = house.rights.check(reader.buffer, starts, ends, logins[found.connection[rows]])
+        logins = np.append(state.columns.login[reader.numbers], np.int32(NOBODY))
+        checked = state.rights.check(reader.buffer, starts, ends, logins[found.connection[rows]])
         places = np.arange(count)[rows]
         for row in checked.foreign:
             place = int(places[row])
             found.taken[place], found.reason[place] = 0, Reason.NOT_AUTHORIZED
-            foreign(house, house.connections[int(reader.numbers[found.connection[place]])])
+            foreign(state, state.connections[int(reader.numbers[found.connection[place]])])
         for row in checked.malformed:
             place = int(places[row])
             found.taken[place] = found.qos[place] = 0
-            connection = house.connections[int(reader.numbers[found.connection[place]])]
-            house.leave(connection, Cause.MALFORMED, Reason.TOPIC_NAME_INVALID)
+            connection = state.connections[int(reader.numbers[found.connection[place]])]
+            state.leave(connection, Cause.MALFORMED, Reason.TOPIC_NAME_INVALID)
         ids = checked.topic_id
         may_status = ids if not (checked.foreign or checked.malformed) else np.maximum(ids, 0)
-        for row in np.flatnonzero(house.rights.is_status(may_status) & (ids >= 0)).tolist():
+        for row in np.flatnonzero(state.rights.is_status(may_status) & (ids >= 0)).tolist():
             self._status(reader, int(places[row]))
         if len(ids) == count:
             return ids
@@ -140,15 +141,15 @@ class Round:
 
     def _status(self, reader: Reader, place: int) -> None:
         """A device's status reaches its subscribers, and stays for later ones where it asks so."""
-        house, found, buffer = self._house, reader.found, reader.buffer
+        state, found, buffer = self._state, reader.found, reader.buffer
         topic = buffer[found.topic_start[place] : found.topic_end[place]].tobytes().decode()
         payload = buffer[found.payload_start[place] : found.payload_end[place]].tobytes()
         qos, is_retained, who = int(found.qos[place]), bool(found.retain[place]), int(found.connection[place])
         if payload in STATUS_WORDS or (is_retained and not payload):
             if is_retained:
-                house.retain(topic, payload, min(qos, 1))
-            sender = house.connections[int(reader.numbers[who])].session.key if who >= 0 else None
-            house.route(topic, payload, min(qos, 1), is_retained, sender)
+                state.retain(topic, payload, min(qos, 1))
+            sender = state.connections[int(reader.numbers[who])].session.key if who >= 0 else None
+            state.route(topic, payload, min(qos, 1), is_retained, sender)
         if is_retained and not payload:
             # It deletes what is retained and says nothing of the device.
             found.taken[place] = 0
@@ -173,13 +174,13 @@ class Round:
 
     def _arrivals(self, count: int) -> I64:
         """Strictly increasing over the life of the log, whatever the clock does."""
-        first = max(self._house.clock(), self._arrival_us + 1)
+        first = max(self._state.clock(), self._arrival_us + 1)
         if count:
             self._arrival_us = first + count - 1
         return np.arange(first, first + count, dtype=np.int64)
 
     def _number_refused(self) -> list[tuple[Refused, str]]:
-        refused = self._house.refused
+        refused = self._state.refused
         numbered = [
             (replace(one, arrival_us=int(arrival)), client_id)
             for (one, client_id), arrival in zip(refused, self._arrivals(len(refused)), strict=True)
@@ -189,9 +190,9 @@ class Round:
 
     def _client_id(self, number: int) -> str:
         """Of the sender; empty for a will."""
-        return self._house.connections[number].session.key.client_id if number >= 0 else ""
+        return self._state.connections[number].session.key.client_id if number >= 0 else ""
 
     def _answer(self, refused: Refused) -> None:
         topic = device_topic(refused.enterprise, refused.device, "errors")
         if DeviceTopic.parse(topic) is not None:
-            self._house.route(topic, encode_errors(refused), 1, False)
+            self._state.route(topic, encode_errors(refused), 1, False)

@@ -10,20 +10,20 @@ import numpy.typing as npt
 
 from ingest.door import sockets
 from ingest.door.connection import Connection
-from ingest.door.house import House
 from ingest.door.limits import Cause
 from ingest.door.newcomers import Newcomers
 from ingest.door.reader import Reader
 from ingest.door.repeats import Fingerprints
+from ingest.door.state import DoorState
 
 I32 = npt.NDArray[np.int32]
 
 
 class Writer:
     def __init__(
-        self, house: House, fingerprints: Fingerprints, newcomers: Newcomers, epoll: select.epoll, reader: Reader
+        self, state: DoorState, fingerprints: Fingerprints, newcomers: Newcomers, epoll: select.epoll, reader: Reader
     ) -> None:
-        self._house = house
+        self._state = state
         self._fingerprints = fingerprints
         self._newcomers = newcomers
         self._epoll = epoll
@@ -33,19 +33,19 @@ class Writer:
 
     def answer(self) -> None:
         """Send what the round owes to its clients, one send a connection, and end the connections that close."""
-        house, reader, found = self._house, self._reader, self._reader.found
+        state, reader, found = self._state, self._reader, self._reader.found
         numbers, count = reader.numbers, found.count
         pubacks = sockets.acknowledge(
             found.connection[:count], found.qos[:count], found.packet_id[:count], found.reason[:count],
             reader.versions,
         )  # fmt: skip
-        house.counts.acknowledged += int(np.count_nonzero((found.qos[:count] == 1) & (found.connection[:count] >= 0)))
+        state.counts.acknowledged += int(np.count_nonzero((found.qos[:count] == 1) & (found.connection[:count] >= 0)))
         places, marks = self._fingerprints.of_last(reader.buffer, found, len(numbers))
-        house.columns.mark[numbers[places]] = marks
+        state.columns.mark[numbers[places]] = marks
         # A socket number that has been used again must not get the PUBACK of the client before.
-        wanted = (house.columns.generation[numbers] == reader.generations).astype(np.uint8)
-        places_of = {number: place for place, number in enumerate(numbers.tolist())} if house.talking else {}
-        for connection in house.talking.values():
+        wanted = (state.columns.generation[numbers] == reader.generations).astype(np.uint8)
+        places_of = {number: place for place, number in enumerate(numbers.tolist())} if state.talking else {}
+        for connection in state.talking.values():
             place = places_of.get(connection.number)
             if place is not None and wanted[place]:
                 wanted[place] = 0
@@ -54,11 +54,11 @@ class Writer:
             else:
                 self._write(connection, bytes(connection.out))
             connection.out.clear()
-        house.talking.clear()
+        state.talking.clear()
         sent = sockets.send(numbers, wanted, pubacks.bytes, pubacks.start, pubacks.end)
         short = (wanted != 0) & (sent != pubacks.end - pubacks.start)
         for place in np.flatnonzero(short).tolist():
-            connection = house.connections[int(numbers[place])]
+            connection = state.connections[int(numbers[place])]
             if sent[place] == sockets.GONE:
                 self._lose(connection)
             else:
@@ -70,7 +70,7 @@ class Writer:
         """Send more to those of `ready` that have a backlog; returns the others, which are to be read."""
         waiting = self.backlogged.intersection(ready.tolist())
         for number in waiting:
-            connection = self._house.connections[number]
+            connection = self._state.connections[number]
             rest = bytes(connection.backlog)
             connection.backlog.clear()
             self.backlogged.discard(number)
@@ -83,9 +83,9 @@ class Writer:
     def pass_time(self, now: float) -> None:
         """Close who has not read its answers for too long."""
         for number in list(self.backlogged):
-            connection = self._house.connections[number]
-            if now - connection.backlog_since > self._house.settings.unread_s:
-                self._house.leave(connection, Cause.UNREAD)
+            connection = self._state.connections[number]
+            if now - connection.backlog_since > self._state.settings.unread_s:
+                self._state.leave(connection, Cause.UNREAD)
 
     def _write(self, connection: Connection, answer: bytes) -> None:
         if connection.is_gone:
@@ -107,28 +107,28 @@ class Writer:
         if connection.is_gone:
             return
         connection.backlog += rest
-        connection.backlog_since = self._house.monotonic()
+        connection.backlog_since = self._state.monotonic()
         self.backlogged.add(connection.number)
         self._reader.listen(connection)
 
     def _lose(self, connection: Connection) -> None:
         self._reader.lose(connection)
-        self._house.leave(connection, Cause.CUT)
+        self._state.leave(connection, Cause.CUT)
 
     def _say_farewell(self) -> None:
-        house = self._house
-        for connection in house.closing:
+        state = self._state
+        for connection in state.closing:
             number = connection.number
-            house.settle(connection)
+            state.settle(connection)
             self._reader.forget(connection)
             self.backlogged.discard(number)
-            house.columns.clear(number)
-            del house.connections[number]
-            house.rights.leave(connection.login)
+            state.columns.clear(number)
+            del state.connections[number]
+            state.rights.leave(connection.login)
             if connection.is_gone:
                 connection.socket.close()
             else:
                 self._epoll.unregister(number)
                 self._newcomers.linger(connection.socket)
-        house.closing.clear()
-        house.counts.connections = len(house.connections)
+        state.closing.clear()
+        state.counts.connections = len(state.connections)

@@ -102,7 +102,7 @@ def test_mosquitto_sub_hears_its_errors(world: World, version: str) -> None:
         ["mosquitto_sub", *login, "-i", "ear", "-q", "1", "-t", ERRORS, "-C", "1", "-W", "30"],
         stdout=subprocess.PIPE, text=True,
     ) as ear:  # fmt: skip
-        world.wait(lambda: any(session.subscriptions for session in list(world.door.house.sessions.values())))
+        world.wait(lambda: any(session.subscriptions for session in list(world.door.state.sessions.values())))
         subprocess.run(["mosquitto_pub", *login, "-q", "1", "-t", TELEMETRY, "-m", BAD], timeout=30, check=True)
         heard, _ = ear.communicate(timeout=30)
     assert json.loads(heard)["rejects"][0]["field"] == "temperatur"

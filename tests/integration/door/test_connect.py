@@ -385,7 +385,7 @@ def test_a_client_that_does_not_read_is_not_read() -> None:
             try:
                 rest = rest[client.socket.send(rest) :]
             except BlockingIOError:
-                return any(c.backlog for c in list(world.door.house.connections.values()))
+                return any(c.backlog for c in list(world.door.state.connections.values()))
             return False
 
         world.wait(is_stuck)

@@ -89,9 +89,9 @@ def test_a_session_expires_also_over_a_restart(world: World) -> None:
     world.end()
     world.clock.now_s += 3590
     world.start()
-    assert world.door.house.sessions
+    assert world.door.state.sessions
     world.pass_time(12)
-    assert not world.door.house.sessions
+    assert not world.door.state.sessions
 
 
 def test_disconnect_may_change_the_expiry_but_not_from_0(world: World) -> None:

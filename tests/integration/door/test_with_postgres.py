@@ -57,7 +57,7 @@ def test_a_round_is_one_commit_of_entries_quarantine_and_sessions(dsn: str) -> N
         again = client.read()
         assert (getattr(again, "topic", ""), getattr(again, "retain", None)) == (ERRORS, False)
         assert counted(dsn, "mqtt_retained") == 1
-        assert world.door.house.retained[STATUS].payload == b"offline"
+        assert world.door.state.retained[STATUS].payload == b"offline"
 
 
 def incompressible(length: int) -> str:

@@ -26,7 +26,7 @@ from schemas.principals import Principal
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingWill:
     """A will that is published at `due`, unless its client returns."""
 
     will: WillKept
@@ -34,7 +34,7 @@ class Pending:
     is_of_restart: bool
 
 
-class House:
+class DoorState:
     def __init__(
         self, settings: DoorSettings, topics: ByteTable, clock: Callable[[], int], monotonic: Callable[[], float]
     ) -> None:
@@ -48,7 +48,7 @@ class House:
         self.sessions: dict[SessionKey, Session] = {}
         self.subscriptions = Subscriptions()
         self.retained: dict[str, Retained] = {}
-        self.wills: dict[SessionKey, Pending] = {}
+        self.wills: dict[SessionKey, PendingWill] = {}
         self.holders: dict[SessionKey, Connection] = {}
         """The connection that a session has now."""
         self.marks: dict[SessionKey, npt.NDArray[np.uint64]] = {}
@@ -80,7 +80,7 @@ class House:
                 self.sessions[queued.key].restore(queued)
         self.retained = {message.topic: message for message in saved.retained}
         for will in saved.wills:
-            self.wills[will.key] = Pending(will, now + max(1.5 * will.keep_alive_s, will.delay_s), True)
+            self.wills[will.key] = PendingWill(will, now + max(1.5 * will.keep_alive_s, will.delay_s), True)
 
     def _session(self, key: SessionKey, principal: Principal, expiry_s: int) -> Session:
         session = Session(key, principal, expiry_s, self.settings.queue, self.counts, self.changes.append)
@@ -145,7 +145,7 @@ class House:
             if not wants_will or (delay_s and is_continued):
                 self.changes.append(WillGone(will.key))
             elif delay_s:
-                self.wills[will.key] = Pending(will, now + delay_s, False)
+                self.wills[will.key] = PendingWill(will, now + delay_s, False)
             else:
                 self.spoken.append(will)
         if session.is_persistent:
