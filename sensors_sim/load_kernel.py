@@ -21,7 +21,6 @@ U8 = npt.NDArray[np.uint8]
 CHUNK_BYTES = 65_536
 RECEIVE_BYTES = 65_536
 EVENTS = 1024
-_TAIL_BYTES = 4
 _FOREVER = 1 << 62
 
 # enums are not for kernels: their numbers are

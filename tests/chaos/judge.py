@@ -27,6 +27,8 @@ _END_US = 1 << 52
 _STAMP_US = 100_000
 """By so much the house's time may differ from the feeder's clock."""
 _TICK_US = 2_000_000
+_BUNDLE_US = 62_000_000
+"""A bundle gathers for a minute."""
 DEVICE_FAMILIES = ("silence", "online")
 
 
@@ -189,7 +191,7 @@ class Told:
     wrong: list[str]
 
 
-def judge_ledger(connection: psycopg.Connection, arrivals: Sequence[Arrival]) -> Told:
+def judge_ledger(connection: psycopg.Connection, arrivals: Sequence[Arrival], now_us: int) -> Told:
     """Every step has its decision; what was due arrived; what arrived twice has an attempt of unknown outcome."""
     wrong = [
         f"no decision about step {step} of {key}"
@@ -199,11 +201,11 @@ def judge_ledger(connection: psycopg.Connection, arrivals: Sequence[Arrival]) ->
     ]
     came = Counter(arrival.notification().id for arrival in arrivals)
     rows = connection.execute(
-        "SELECT id, status, (SELECT array_agg(coalesce(outcome, 'unknown') ORDER BY number) FROM attempts"
+        "SELECT id, status, due_us, (SELECT array_agg(coalesce(outcome, 'unknown') ORDER BY number) FROM attempts"
         " WHERE notification = id) FROM notifications WHERE channel = 'webhook'"
     ).fetchall()
     repeated = 0
-    for identifier, state, attempts in rows:
+    for identifier, state, due_us, attempts in rows:
         count, outcomes = came.pop(identifier, 0), attempts or []
         if state == "accepted" and not count:
             wrong.append(f"notification {identifier} is called accepted and never came")
@@ -211,6 +213,8 @@ def judge_ledger(connection: psycopg.Connection, arrivals: Sequence[Arrival]) ->
             repeated += 1
             if len(outcomes) < count or "unknown" not in outcomes:
                 wrong.append(f"notification {identifier} came {count} times; the ledger says {outcomes}")
+        if state == "planned" and due_us > now_us + _BUNDLE_US:
+            wrong.append(f"notification {identifier} gathers for another {(due_us - now_us) / 1e6:.0f} s")
         if state in ("failed", "queued", "sending"):
             wrong.append(f"notification {identifier} is left {state}: {outcomes}")
     wrong += [f"notification {identifier} came and is in no ledger" for identifier in came]
