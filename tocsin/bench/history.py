@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from schemas.entries import Payload, Sensor, Sensors, Tick
+from schemas.errors import ServiceAway
 from schemas.identity import id_of
 from schemas.readings import I64, ReadingBatch
+from sensors_sim.frames import QUIET
 from streams.checkpoints import PostgresCheckpoints
 from streams.commands import ensure_pack
 from streams.engine import Engine
@@ -27,16 +29,20 @@ from tocsin.migrate import migrate
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 
 DAY_US = 86_400_000_000
-_PATIENCE_S = 600.0
+_PATIENCE_S = 1800.0
 
 
 def fill(data: Path, sensors: list[tuple[str, str]], total: int, progress: Callable[[int], None]) -> I64:
     """Store `total` readings of temperature over the last day, evenly over `sensors` (enterprise, device).
 
-    Returns the sensors' ids, in order. progress: called with the number of readings that are in the log.
+    Returns the ids, in order; a directory that was filled before is taken as it is.
+    progress: called with the number of readings that are in the log.
     """
     data.mkdir(parents=True, exist_ok=True)
+    mark = data / "past"
     ids = np.array([id_of(f"{e}/{d}/temperature") for e, d in sensors], np.int64)
+    if mark.exists() and mark.read_text() == str(total):
+        return ids
     with EmbeddedPostgres(cluster_in(data)) as postgres:
         dsn = postgres.dsn()
         migrate(dsn)
@@ -53,6 +59,7 @@ def fill(data: Path, sensors: list[tuple[str, str]], total: int, progress: Calla
                 stop.set()
                 follower.join()
             _judge(dsn, writer)
+    mark.write_text(str(total))
     return ids
 
 
@@ -67,20 +74,29 @@ def _write(writer: PostgresLogWriter, ids: I64, total: int, progress: Callable[[
     turns = max(1, total // len(ids))
     start_us = time.time_ns() // 1000 - DAY_US
     zeros = np.zeros(len(ids), np.uint8)
-    value = 21.0 + (np.arange(len(ids)) % 50) / 10.0
+    row = np.arange(len(ids))
     for turn in range(turns):
         at_us = start_us + turn * DAY_US // turns
-        at = np.full(len(ids), at_us, np.int64) + np.arange(len(ids)) % 1_000_000
-        payloads: list[Payload] = [ReadingBatch(ids, at, at, value + turn % 7 / 10.0, zeros, zeros), Tick(at_us)]
+        at = np.full(len(ids), at_us, np.int64) + row % 1_000_000
+        # As the load generator's values are, so that what comes later is nothing unusual.
+        value = QUIET + (turn * 7 + row * 13) % 100 / 100.0
+        # A tick a second: a hole would be an alarm of our own.
+        ticks = [Tick(at_us + second) for second in range(0, DAY_US // turns, 1_000_000)]
+        payloads: list[Payload] = [ReadingBatch(ids, at, at, value, zeros, zeros), *ticks]
         writer.append(payloads)
         progress((turn + 1) * len(ids))
 
 
 def _wait_for_store(dsn: str, head: int) -> None:
+    """Until the past is stored and its parts are closed and merged, as they would long be."""
     until = time.monotonic() + _PATIENCE_S
     with session(dsn, "tocsin-bench") as connection:
-        while status(connection).position < head and time.monotonic() < until:
+        while time.monotonic() < until:
+            known = status(connection)
+            if known.position >= head and not (known.closing or known.merging):
+                return
             time.sleep(0.5)
+    raise ServiceAway("store", f"the past was not stored within {_PATIENCE_S:.0f} s")
 
 
 def _judge(dsn: str, writer: PostgresLogWriter) -> None:
