@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -21,7 +21,7 @@ from alerting.message import Texts, line_of
 from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
 from alerting.overdue import OverdueWatch
-from alerting.plan import Plan, Telling, message_id, plan
+from alerting.plan import Plan, Telling, message_id, plan, plan_afresh
 from alerting.ports import Channel, Clock, Failpoint
 from alerting.routes import Recipient, Routes
 from alerting.store import AtOnce, Due, Sending
@@ -35,6 +35,7 @@ _EVENTS_A_TURN = 500
 _DUE_A_TURN = 50
 """Few, so that bundles never hold up what goes at once."""
 _LOOK_S = 1.0
+_LOOK_AT_SUPPRESSED_US = 5 * _US
 _WAIT_FOR_WARNING_US = 2 * _US
 _log = structlog.get_logger("alerting.desk")
 
@@ -88,6 +89,7 @@ class Desk:
         self._position: int | None = None
         self._trouble = "starting"
         self._overdue_looked_us = 0
+        self._suppressed_looked_us = 0
 
     # Called from outside.
 
@@ -146,8 +148,10 @@ class Desk:
         if self._position is None:
             self._begin()
         taken = self._take_events()
+        # With events still to come an alarm may be over already.
+        returned = self._take_returned() if taken < _EVENTS_A_TURN else 0
         done = self._take_due()
-        return taken == _EVENTS_A_TURN or done == _DUE_A_TURN
+        return _EVENTS_A_TURN in (taken, returned) or done == _DUE_A_TURN
 
     # The turn over events.
 
@@ -175,13 +179,9 @@ class Desk:
             last = rows[-1][0]
             store.move_position(connection, CONSUMER, self._partition, last)
         self._position = last
-        self._outbox.hand_over(message.sending for message in turn.messages)
+        self._hand_over(turn)
         for _, event, _ in rows:
             self._metrics.events.labels(event.kind.value).inc()
-        self._metrics.planned.labels("at_once").inc(len(turn.messages))
-        self._metrics.planned.labels("bundled").inc(len(turn.bundled))
-        for _, telling in turn.bundled:
-            self._queued(telling.due_us)
         self._on_turn()
         return len(rows)
 
@@ -193,6 +193,10 @@ class Desk:
             return
         again = event.key in turn.alarms
         turn.alarms[event.key] = planned.alarm
+        self._tell(turn, planned, again)
+
+    def _tell(self, turn: _Turn, planned: Plan, again: bool) -> None:
+        """again: the turn has decided about this alarm before."""
         turn.plans.append(planned)
         for telling in planned.tellings:
             line = line_of(planned.alarm, telling.part)
@@ -201,7 +205,7 @@ class Desk:
                 deadline_us = turn.now_us + self._composer.limit_us(telling.recipient)
                 turn.messages.append(AtOnce(sending, planned.reason, deadline_us))
                 if again:
-                    turn.take_out_of_bundle(event.key, telling.recipient)
+                    turn.take_out_of_bundle(line.key, telling.recipient)
             else:
                 turn.bundled.append((line, telling))
 
@@ -216,9 +220,50 @@ class Desk:
                 connection, id_, self._partition, line, telling.recipient, turn.now_us, telling.due_us, deadline_us
             )
 
+    def _hand_over(self, turn: _Turn) -> None:
+        """After the commit."""
+        self._outbox.hand_over(message.sending for message in turn.messages)
+        self._metrics.planned.labels("at_once").inc(len(turn.messages))
+        self._metrics.planned.labels("bundled").inc(len(turn.bundled))
+        for _, telling in turn.bundled:
+            self._queued(telling.due_us)
+
     def _message(self, telling: Telling, line: Line, now_us: int) -> Sending:
         id_ = message_id(line.key, line.step, telling.recipient.name)
         return self._composer.sending(telling.recipient, id_, (line,), True, now_us, now_us)
+
+    # The turn over alarms whose suppression has ended.
+
+    def _take_returned(self) -> int:
+        """Announce what was raised while its device was out of service, and still stands now that it is back."""
+        assert self._position is not None
+        turn = _Turn(self._clock())
+        if 0 <= turn.now_us - self._suppressed_looked_us < _LOOK_AT_SUPPRESSED_US:
+            return 0
+        with self._database.transaction() as connection:
+            silent = store.suppressed_devices(connection, self._partition)
+            devices = [device for device in silent if self._suppression_of(*device) is Suppression.NONE]
+            alarms = (
+                store.suppressed_alarms(
+                    connection, CONSUMER, self._partition, self._position, devices, _EVENTS_A_TURN
+                )
+                if devices
+                else []
+            )  # fmt: skip
+            for alarm in alarms:
+                if alarm.event.active:
+                    planned = plan_afresh(alarm, self._routes, turn.now_us)
+                    turn.alarms[alarm.event.key] = planned.alarm
+                    self._tell(turn, planned, again=False)
+                else:
+                    # It is over and waits for its reset: seen in the list, and no news to anybody.
+                    turn.alarms[alarm.event.key] = replace(alarm, suppression=Suppression.NONE)
+            if alarms:
+                self._record(connection, turn)
+        if len(alarms) < _EVENTS_A_TURN:
+            self._suppressed_looked_us = turn.now_us
+        self._hand_over(turn)
+        return len(alarms)
 
     # The turn over what is due.
 

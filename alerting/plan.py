@@ -61,6 +61,15 @@ def plan(
     return _warning(before, after, routes, now_us)
 
 
+def plan_afresh(alarm: Alarm, routes: Routes, now_us: int) -> Plan:
+    """What an alarm that still stands tells when its suppression ends: nobody heard of it, so as if raised now."""
+    after = replace(alarm, peak=alarm.event.grade, suppression=Suppression.NONE)
+    if alarm.event.late:
+        return Plan(after, (), "late: it is history")
+    planned = _warning(None, after, routes, now_us)
+    return replace(planned, reason=f"no longer {alarm.suppression.value}: {planned.reason}")
+
+
 def message_id(alarm: str, step: int, recipient: str) -> str:
     """32 hex digits: the idempotency key of the message that this step causes, or of the bundle that it begins."""
     return blake2b(f"{alarm}|{step}|{recipient}".encode(), digest_size=16).hexdigest()

@@ -19,6 +19,19 @@ FROM alarm_events e LEFT JOIN alarms a ON a.key = e.key
 WHERE e.partition = %(partition)s AND e.seq > %(after)s
 ORDER BY e.seq LIMIT %(limit)s
 
+-- name: suppressed_devices
+-- Devices with open alarms that were not announced.
+SELECT DISTINCT enterprise, device FROM alarms
+WHERE open AND partition = %(partition)s AND suppression <> 'none'
+
+-- name: suppressed_alarms
+-- Open alarms of some devices that were not announced, worst first.
+SELECT a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
+FROM alarms a JOIN unnest(%(enterprises)s::text[], %(devices)s::text[]) AS x (enterprise, device)
+  ON a.enterprise = x.enterprise AND a.device = x.device
+WHERE a.open AND a.partition = %(partition)s AND a.suppression <> 'none'
+ORDER BY a.grade DESC, a.key LIMIT %(limit)s
+
 -- name: events_to_hand_on
 -- Alarm events by position, for one who follows the desk.
 SELECT e.seq, e.enterprise, e.body FROM alarm_events e
@@ -57,7 +70,8 @@ WITH alarm AS (
         latched = EXCLUDED.latched, suppression = EXCLUDED.suppression, told = EXCLUDED.told, body = EXCLUDED.body
 ), put_decisions AS (
     INSERT INTO decisions (alarm, step, at_us, told, reason)
-    SELECT alarm, step, %(now_us)s, told, reason FROM decision ON CONFLICT DO NOTHING
+    SELECT alarm, step, %(now_us)s, told, reason FROM decision
+    ON CONFLICT (alarm, step) DO UPDATE SET at_us = EXCLUDED.at_us, told = EXCLUDED.told, reason = EXCLUDED.reason
 ), put_messages AS (
     INSERT INTO notifications (id, partition, enterprise, recipient, channel, at_once, status, reason, planned_us,
                                queued_us, due_us, deadline_us, attempts, body)

@@ -76,12 +76,32 @@ def events_after(
     place = {"consumer": consumer, "partition": partition}
     held = connection.execute(_Q["hold_position"], place)
     rows = connection.execute(_Q["events_after"], {"partition": partition, "after": position, "limit": limit})
-    if held.fetchone() != (position,):
-        raise Fenced(f"another {consumer} is at work in partition {partition}: the position is not {position}.")
+    _check_fence(held.fetchone(), consumer, partition, position)
     return [
         (seq, decode_event(body), None if alarm[0] is None else alarm_of(alarm))
         for seq, body, *alarm in rows.fetchall()
     ]
+
+
+def suppressed_devices(connection: Connection, partition: int) -> list[tuple[str, str]]:
+    """(enterprise, device) with open alarms that were not announced."""
+    return connection.execute(_Q["suppressed_devices"], {"partition": partition}).fetchall()
+
+
+def suppressed_alarms(
+    connection: Connection, consumer: str, partition: int, position: int, devices: Sequence[tuple[str, str]], limit: int
+) -> list[Alarm]:
+    """Open alarms of `devices` that were not announced, worst first; held and fenced as by `events_after`."""
+    held = connection.execute(_Q["hold_position"], {"consumer": consumer, "partition": partition})
+    where = {"enterprises": [e for e, _ in devices], "devices": [d for _, d in devices]}
+    rows = connection.execute(_Q["suppressed_alarms"], {**where, "partition": partition, "limit": limit})
+    _check_fence(held.fetchone(), consumer, partition, position)
+    return [alarm_of(row) for row in rows.fetchall()]
+
+
+def _check_fence(held: tuple[Any, ...] | None, consumer: str, partition: int, position: int) -> None:
+    if held != (position,):
+        raise Fenced(f"another {consumer} is at work in partition {partition}: the position is not {position}.")
 
 
 def events_to_hand_on(

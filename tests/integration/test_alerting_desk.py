@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from alerting.desk import Desk
+from alerting.life import Suppression
 from alerting.ports import Answer, Outcome
 from alerting.routes import Recipient, Routes
 from schemas.alarms import Grade, State
@@ -271,6 +272,67 @@ def test_late_events_page_nobody(dsn: str) -> None:
     assert channel.sent == []
     reasons = rows(dsn, "SELECT reason FROM decisions ORDER BY step")
     assert reasons == [("late: it is history",), ("cleared: nobody was told",)]
+
+
+def test_what_still_stands_when_its_device_returns_to_service_is_announced(dsn: str) -> None:
+    """A fire that began during repairs must not burn unannounced because nobody was to hear of it then."""
+    channel, clock = HeldChannel("held"), HandClock()
+    away = {"a", "b", "c", "d"}
+
+    def suppression_of(enterprise: str, device: str) -> Suppression:
+        return Suppression.OUT_OF_SERVICE if device in away else Suppression.NONE
+
+    with stopped(make_desk(dsn, Routes((OPS,)), clock, channel, suppression_of=suppression_of)) as desk:
+        story = Story(dsn)
+        story.tell(
+            *(event(State.RAISED, grade, device=d) for d, grade in zip("abc", (Grade.RED, Grade.YELLOW, Grade.RED))),
+            event(State.RAISED, Grade.RED, device="d"), event(State.CLEARED, Grade.RED, step=2, device="d", latched=True),
+        )  # fmt: skip
+        desk.serve_once()
+        clock.forward(5)
+        desk.serve_once()
+        assert channel.sent == []
+        away -= {"a", "b", "d"}
+        clock.forward(5)
+        desk.serve_once()
+        channel.wait_for(1)
+        assert desk.wait_for_ledger(10.0)
+        clock.forward(60)
+        desk.serve_once()
+        channel.wait_for(2)
+        clock.forward(600)
+        desk.serve_once()
+        assert desk.wait_for_ledger(10.0)
+    assert [(n.at_once, [line.device for line in n.lines]) for n in channel.sent] == [(True, ["a"]), (False, ["b"])]
+    stored = rows(dsn, "SELECT device, suppression, told FROM alarms ORDER BY device")
+    assert stored == [
+        ("a", "none", ["ops"]), ("b", "none", ["ops"]), ("c", "out_of_service", []), ("d", "none", []),
+    ]  # fmt: skip
+    reasons = rows(dsn, "SELECT d.reason FROM decisions d JOIN alarms a ON a.key = d.alarm ORDER BY a.device, d.step")
+    assert [reason for (reason,) in reasons] == [
+        "no longer out_of_service: first red", "no longer out_of_service: bundled", "suppressed: out_of_service",
+        "suppressed: out_of_service", "cleared: nobody was told",
+    ]  # fmt: skip
+
+
+def test_a_moved_position_fences_the_return_to_service(dsn: str) -> None:
+    """Another desk may have announced it already."""
+    away = {"kitchen"}
+
+    def suppression_of(enterprise: str, device: str) -> Suppression:
+        return Suppression.OUT_OF_SERVICE if device in away else Suppression.NONE
+
+    channel, clock = HeldChannel("held"), HandClock()
+    with stopped(make_desk(dsn, Routes((OPS,)), clock, channel, suppression_of=suppression_of)) as desk:
+        Story(dsn).tell(event(State.RAISED, Grade.RED))
+        desk.serve_once()
+        away.clear()
+        clock.forward(5)
+        with psycopg.connect(dsn) as connection:
+            connection.execute("UPDATE positions SET position = 5 WHERE consumer = 'desk'")
+        with pytest.raises(Fenced):
+            desk._take_returned()
+    assert channel.sent == []
 
 
 def test_a_message_that_misses_its_limit_is_counted_and_written_down(dsn: str) -> None:
