@@ -26,7 +26,8 @@ class Suppression(StrEnum):
 class Alarm:
     """What stands of an alarm after its last event.
 
-    peak: highest grade since it was last raised.  raised_step, raised_us: step and event time of the last `raised`.
+    peak: highest grade since it was last raised or came out of suppression.
+    raised_step, raised_us: step and event time of the last `raised`.
     acked_step: the newest step that a person acknowledged, 0 for none.  told: names of the recipients that were told
     of it and have had no all-clear yet.
     """

@@ -62,7 +62,7 @@ def plan(
 
 
 def plan_afresh(alarm: Alarm, routes: Routes, now_us: int) -> Plan:
-    """What an alarm that still stands tells when its suppression ends: nobody heard of it, so as if raised now."""
+    """What an active alarm tells when its suppression ends: nobody heard of it, so as if raised now."""
     after = replace(alarm, peak=alarm.event.grade, suppression=Suppression.NONE)
     if alarm.event.late:
         return Plan(after, (), "late: it is history")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+import psycopg
 import pytest
 
 from alerting.channels.mqtt_events import AlarmState, MqttEvents
@@ -46,6 +47,13 @@ def desk(dsn: str) -> Iterator[Desk]:
 
 def publisher(dsn: str, door: HeldDoor) -> MqttEvents:
     return MqttEvents(dsn, door.publish)
+
+
+def position(dsn: str) -> int:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute("SELECT position FROM positions WHERE consumer = 'alarms_mqtt'").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def done(made: MqttEvents) -> None:
@@ -103,6 +111,43 @@ def test_a_door_that_is_away_loses_no_event(dsn: str, desk: Desk) -> None:
     made.serve_once()
     assert door.events == [(EVENTS, 1)]
     done(made)
+
+
+def test_a_door_that_goes_in_the_middle_of_a_turn_leaves_the_position(dsn: str, desk: Desk) -> None:
+    """The position stands before what the door may not have: the whole turn is said again, key and step tell."""
+    door = HeldDoor()
+
+    def publish(topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        door.publish(topic, payload, qos, retain)
+        door.away = len(door.events) == 1
+
+    made = MqttEvents(dsn, publish)
+    made.serve_once()
+    Story(dsn).tell(event(State.RAISED, Grade.YELLOW), event(State.REGRADED, Grade.RED, step=2, previous=Grade.YELLOW))
+    desk.serve_once()
+    with pytest.raises(ServiceAway):
+        made.serve_once()
+    assert position(dsn) == 0
+    door.away = False
+    made.serve_once()
+    assert door.events == [(EVENTS, 1), (EVENTS, 1), (EVENTS, 2)] and position(dsn) == 2
+    done(made)
+
+
+def test_no_turn_begins_after_a_stop(dsn: str, desk: Desk) -> None:
+    """However much is left: the next start goes on at the position."""
+    door = HeldDoor()
+
+    def publish(topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        door.publish(topic, payload, qos, retain)
+        if not retain:
+            made.stop()
+
+    made = MqttEvents(dsn, publish)
+    Story(dsn).tell(*(event(State.RAISED, Grade.BLUE, device=f"d{n}") for n in range(250)))
+    desk.serve_once()
+    made.run()
+    assert len(door.events) == position(dsn) == 200
 
 
 def test_an_acknowledgement_changes_the_state(dsn: str, desk: Desk) -> None:

@@ -285,9 +285,12 @@ def test_what_still_stands_when_its_device_returns_to_service_is_announced(dsn: 
     with stopped(make_desk(dsn, Routes((OPS,)), clock, channel, suppression_of=suppression_of)) as desk:
         story = Story(dsn)
         story.tell(
-            *(event(State.RAISED, grade, device=d) for d, grade in zip("abc", (Grade.RED, Grade.YELLOW, Grade.RED))),
-            event(State.RAISED, Grade.RED, device="d"), event(State.CLEARED, Grade.RED, step=2, device="d", latched=True),
-        )  # fmt: skip
+            event(State.RAISED, Grade.RED, device="a"),
+            event(State.RAISED, Grade.YELLOW, device="b"),
+            event(State.RAISED, Grade.RED, device="c"),
+            event(State.RAISED, Grade.RED, device="d"),
+            event(State.CLEARED, Grade.RED, step=2, device="d", latched=True),
+        )
         desk.serve_once()
         clock.forward(5)
         desk.serve_once()
