@@ -43,9 +43,10 @@ class StoreWatch:
         while not self._stopping.is_set():
             try:
                 with session(self._dsn, "tocsin-store-watch") as connection:
-                    while not self._stopping.wait(_LOOK_S):
+                    while not self._stopping.is_set():
                         self.status = status(connection)
                         self.read_at = time.monotonic()
+                        self._stopping.wait(_LOOK_S)
             except (ServiceAway, psycopg.OperationalError) as error:
                 _log.warning("store_watch_waits", error=str(error).strip())
                 self._stopping.wait(_LOOK_S)

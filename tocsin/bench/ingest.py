@@ -70,12 +70,22 @@ def run(options: Options) -> list[Row]:
     rows: list[Row] = []
     seconds = max(5.0, SECONDS * options.scale)
     with tocsin_up(data) as service:
-        questions = _Questions(connect_dsn(data), ids, options.seed)
-        rows += _measure(service, few, seconds, during=questions)
-        rows.append(questions.row(past))
+        rows += _measure(service, few, seconds)
+        rows.append(_ask(service, few, ids, options.seed, seconds, past))
         for case in others:
             rows += _measure(service, case, seconds)
     return rows
+
+
+def _ask(service: Service, case: Case, ids: I64, seed: int, seconds: float, past: int) -> Row:
+    """History while the load runs at the rate that the case needs: at the highest rate both cores are taken."""
+    plan = msgspec.structs.replace(case.plan, port=service.running.mqtt_port)
+    questions = _Questions(connect_dsn(service.data), ids, seed)
+    asking = threading.Thread(target=questions.ask, args=(seconds,))
+    asking.start()
+    outcome = _sustain(plan, case.needed, seconds, service.data)
+    asking.join()
+    return questions.row(past, f"at {case.needed:,.0f}/s, lag {outcome.lag_s:.2f} s")
 
 
 def _progress(past: int) -> Callable[[int], None]:
@@ -111,32 +121,24 @@ class _Questions:
                 self.found += len(found)
                 pause.wait(0.9 * seconds / QUERIES)
 
-    def row(self, past: int) -> Row:
-        note = f"{len(self.took_ms)} sensors, {self.found // max(1, len(self.took_ms))} readings each, {past:,} stored"
+    def row(self, past: int, load: str) -> Row:
+        note = f"{load}; {len(self.took_ms)} sensors, {self.found // max(1, len(self.took_ms))} readings each, {past:,} stored"
         p99 = float(np.quantile(self.took_ms, 0.99))
         p50 = float(np.quantile(self.took_ms, 0.5))
         return Row("ingest.history_24h_p99", p99, "ms", 50, 10, smaller=True, note=f"{note}; p50 {p50:.1f} ms")
 
 
-def _measure(service: Service, case: Case, seconds: float, during: _Questions | None = None) -> list[Row]:
+def _measure(service: Service, case: Case, seconds: float) -> list[Row]:
     dsn = connect_dsn(service.data)
     plan = msgspec.structs.replace(case.plan, port=service.running.mqtt_port)
     reached = _flat_out(plan, service.data) * plan.readings
-    asked = False
     for step in _STEPS:
         rate = reached * step
         before = _settled(dsn)
-        asking = None
-        if during is not None and not asked:
-            asking = threading.Thread(target=during.ask, args=(seconds,))
-            asking.start()
-            asked = True
         outcome = _sustain(plan, rate / plan.readings, seconds, service.data)
         time.sleep(SETTLE_S)
         with session(dsn, "tocsin-bench") as connection:
             after = status(connection)
-        if asking is not None:
-            asking.join()
         stored = _counted(after) - _counted(before)
         wanted = outcome.acknowledged * plan.readings
         words = f"lag {outcome.lag_s:.2f} s, {stored:,} of {wanted:,} stored, {after.closing} parts wait"
