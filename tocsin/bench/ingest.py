@@ -122,7 +122,8 @@ class _Questions:
                 pause.wait(0.9 * seconds / QUERIES)
 
     def row(self, past: int, load: str) -> Row:
-        note = f"{load}; {len(self.took_ms)} sensors, {self.found // max(1, len(self.took_ms))} readings each, {past:,} stored"
+        each = self.found // max(1, len(self.took_ms))
+        note = f"{load}; {len(self.took_ms)} sensors, {each} readings each, {past:,} stored"
         p99 = float(np.quantile(self.took_ms, 0.99))
         p50 = float(np.quantile(self.took_ms, 0.5))
         return Row("ingest.history_24h_p99", p99, "ms", 50, 10, smaller=True, note=f"{note}; p50 {p50:.1f} ms")
