@@ -24,6 +24,7 @@ from schemas.topics import alarms_state_topic, alarms_topic
 CONSUMER = "alarms_mqtt"
 _AT_ONCE = 200
 _LOOK_S = 1.0
+_GATHER_S = 0.1
 _QOS = 1
 _log = structlog.get_logger("alerting.mqtt_events")
 
@@ -122,3 +123,6 @@ class MqttEvents:
         with self._condition:
             if not (self._woken or self._stopping):
                 self._condition.wait(_LOOK_S)
+            if self._woken:
+                # Messages to people go first: what follows within a moment is published in one turn.
+                self._condition.wait_for(lambda: self._stopping, _GATHER_S)
