@@ -10,7 +10,7 @@ import pytest
 from alerting.routes import parse_routes
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TESTS = {
     name
     for path in (ROOT / "tests").rglob("test_*.py")
