@@ -11,41 +11,51 @@ from typing import Any
 
 from schemas.readings import Origin, Quality
 from schemas.rules import Signal
-from scoring.compiled import inlined, kernel
+from scoring.compiled import kernel
 from scoring.layout import (
-    ACTIVE,
     AGE_ABLE,
     AGE_MASK,
     BACKFILL,
     BACKFILL_ENDS,
     BASE_AT,
     CHUNK_BITS,
-    CLEARING,
     CLOCK,
     CONFLICTING,
-    COUNT_MAX,
     DEVICE_SILENT,
-    DOWN,
     DUPLICATE,
     FAULTS_AT,
     GAPS_AT,
     HEARD,
-    IDLE,
     JUDGED,
     LATE,
     MALFORMED,
     N_ABLE,
     N_BITS,
     NONE,
-    PENDING,
     RANGE_AT,
     RATE_AT,
     SAME_ABLE,
     SAME_AT,
     SMOKE_AT,
     UNKNOWN,
-    UP,
     Memory,
+)
+from scoring.lives import (
+    ABOVE,
+    BASELINE,
+    CLOCK_ROW,
+    MOST_STEPS,
+    RANGE,
+    RATE,
+    RATED,
+    STUCK,
+    VALUE,
+    complete,
+    is_loud,
+    live,
+    signal_of,
+    tell,
+    tier0_holds,
 )
 from scoring.prefetch import prefetch
 from scoring.watches import f32, f64, i64, open_watch, settle, u32
@@ -66,192 +76,9 @@ SCORE_HALF = 36.0
 FAULTS_MOST = 255
 LONGEST_S = 1e9
 
-VALUE, RATED, RATE = int(Signal.VALUE), int(Signal.RATED), int(Signal.RATE)
-ABOVE, BASELINE, RANGE = int(Signal.ABOVE_BASELINE), int(Signal.BASELINE), int(Signal.RANGE)
-STUCK, CLOCK_ROW, Z = int(Signal.STUCK), int(Signal.CLOCK), int(Signal.Z)
+Z = int(Signal.Z)
 OUT_OF_RANGE, CLOCK_QUALITY = int(Quality.OUT_OF_RANGE), int(Quality.CLOCK)
 LIVE, REPLAY_END = int(Origin.LIVE), int(Origin.REPLAY_END)
-
-MOST_STEPS = 8
-"""Transitions of one reading that are not of a rule, at most."""
-
-
-@inlined
-def tell(
-    out: Any,
-    k: Any,
-    slot: Any,
-    reading: Any,
-    rule: Any,
-    what: Any,
-    event: Any,
-    arrival: Any,
-) -> Any:
-    """Write transition k; returns k + 1. The rest of it is for the caller, who knows it."""
-    o = out[k]
-    o["slot"] = slot
-    o["reading"] = reading
-    o["rule"] = rule
-    o["what"] = what
-    o["open"] = 0
-    o["lifted"] = 0
-    o["event"] = event
-    o["arrival"] = arrival
-    o["since"] = event
-    o["held"] = 0
-    o["s"] = math.nan
-    o["z"] = math.nan
-    return k + 1
-
-
-@inlined
-def tier0_holds(m: Memory, number: Any) -> bool:
-    """Whether a tier 0 rule of the watched sensor is active or clearing."""
-    w = m.watches[number]
-    plan = m.plans[m.sensors[w["slot"]]["plan"]]
-    for j in range(plan["rules"]):
-        if m.timers[w["timers"] + j]["phase"] >= ACTIVE and m.rules[plan["rules_at"] + j]["tier0"]:
-            return True
-    return False
-
-
-@inlined
-def _least_since(m: Memory, slot: Any, family: Any, least: Any) -> Any:
-    """The smallest `since` of a sensor's phases of one family, or `least` if that is smaller."""
-    number = m.sensors[slot]["watch"]
-    if number != NONE:
-        w = m.watches[number]
-        plan = m.plans[m.sensors[slot]["plan"]]
-        for j in range(plan["rules"]):
-            timer = m.timers[w["timers"] + j]
-            if timer["phase"] != IDLE and m.rules[plan["rules_at"] + j]["family"] == family:
-                least = min(least, timer["since"])
-    return least
-
-
-@inlined
-def complete(m: Memory, number: Any, out: Any, begin: Any, end: Any) -> None:
-    """Fill in what the transitions [begin, end) of one sensor owe to each other: onset, lift, back-fill."""
-    w = m.watches[number]
-    slot = w["slot"]
-    plan = m.plans[m.sensors[slot]["plan"]]
-    lifted = tier0_holds(m, number)
-    for k in range(begin, end):
-        o = out[k]
-        rule = m.rules[plan["rules_at"] + o["rule"]]
-        o["open"] = w["open"]
-        if o["what"] != UP:
-            continue
-        o["lifted"] = lifted
-        since = m.timers[w["timers"] + o["rule"]]["since"]
-        if rule["of_device"]:
-            other = m.devices[m.cold[slot]["device"]]["head"]
-            while other != NONE:
-                since = _least_since(m, i64(other), rule["family"], since)
-                other = m.cold[other]["next"]
-        else:
-            since = _least_since(m, i64(slot), rule["family"], since)
-        o["since"] = since
-
-
-@inlined
-def _signal(
-    signal: Any, x: Any, rated: Any, rate: Any, above: Any, base: Any, in_range: Any, stuck: Any, faults: Any, z: Any
-) -> Any:
-    """s of one signal; NaN while it is not able to say."""
-    if signal == VALUE:
-        return x
-    if signal == RATED:
-        return rated
-    if signal == RATE:
-        return rate
-    if signal == ABOVE:
-        return above
-    if signal == BASELINE:
-        return base
-    if signal == RANGE:
-        return in_range
-    if signal == STUCK:
-        return stuck
-    if signal == CLOCK_ROW:
-        return faults
-    return abs(z)
-
-
-@inlined
-def _is_loud(plan: Any, signal: Any, s: Any) -> Any:
-    """Whether some rule may hold at s. NaN (not able to say) is never loud."""
-    return s >= plan["quiet_high"][signal] or s <= plan["quiet_low"][signal]
-
-
-@inlined
-def _live(
-    m: Memory,
-    number: Any,
-    reading: Any,
-    t: Any,
-    dt: Any,
-    gap: Any,
-    x: Any,
-    s: Any,
-    z: Any,
-    arrival: Any,
-    out: Any,
-    k: Any,
-    j: Any,
-) -> Any:
-    """One rule's life at one reading: the page's table. Returns the next free transition."""
-    w = m.watches[number]
-    slot = w["slot"]
-    plan = m.plans[m.sensors[slot]["plan"]]
-    rule = m.rules[plan["rules_at"] + j]
-    timer = m.timers[w["timers"] + j]
-    holds = (s >= rule["high"] or s <= rule["low"]) and x >= rule["floor"]
-    phase = timer["phase"]
-    if phase == IDLE and not holds:
-        return k
-    d = dt if plan["on_change"] else min(dt, max(rule["max_gap"], gap))
-    safe = rule["clear_low"] <= s <= rule["clear_high"]
-    timer["s"] = s
-    held_before = timer["held_before"]
-    timer["held_before"] = holds
-    if phase == IDLE:
-        phase = PENDING
-        timer["since"] = t
-        timer["held"] = 0
-        timer["count"] = 1
-    elif phase == PENDING:
-        if holds:
-            if held_before or not rule["band"]:
-                timer["held"] += d
-            timer["count"] = min(timer["count"] + 1, COUNT_MAX)
-        elif safe or not rule["band"]:
-            phase = IDLE
-    elif not safe:
-        phase = ACTIVE
-    elif phase == ACTIVE:
-        phase = CLEARING
-        timer["held"] = 0
-        timer["count"] = 1
-    else:
-        timer["held"] += d
-        timer["count"] = min(timer["count"] + 1, COUNT_MAX)
-    what = i64(0)
-    if phase == PENDING:
-        if holds and timer["held"] >= rule["delay"] and timer["count"] >= rule["readings"]:
-            phase = ACTIVE
-            what = UP
-    elif phase == CLEARING and timer["held"] >= rule["clear_delay"] and timer["count"] >= rule["clear_readings"]:
-        phase = IDLE
-        what = DOWN
-    timer["phase"] = phase
-    if what:
-        k = tell(out, k, i64(slot), reading, j, what, t, arrival)
-        o = out[k - 1]
-        o["held"] = timer["held"]
-        o["s"] = s
-        o["z"] = z
-    return k
 
 
 @kernel
@@ -481,11 +308,11 @@ def judge(
         stuck = (t - r["same_since"]) / 1e6 if same >= SAME_ABLE else 0.0
         frozen = False
         if number == NONE and rules > 0:
-            loud = _is_loud(plan, i64(VALUE), x) or _is_loud(plan, i64(Z), abs(z))
-            loud = loud or _is_loud(plan, i64(STUCK), stuck) or _is_loud(plan, i64(RANGE), in_range)
-            loud = loud or _is_loud(plan, i64(CLOCK_ROW), f64(faults)) or _is_loud(plan, i64(RATED), rated)
-            loud = loud or (_is_loud(plan, i64(RATE), rate) and x >= plan["rate_floor"])
-            loud = loud or _is_loud(plan, i64(ABOVE), above) or _is_loud(plan, i64(BASELINE), base)
+            loud = is_loud(plan, i64(VALUE), x) or is_loud(plan, i64(Z), abs(z))
+            loud = loud or is_loud(plan, i64(STUCK), stuck) or is_loud(plan, i64(RANGE), in_range)
+            loud = loud or is_loud(plan, i64(CLOCK_ROW), f64(faults)) or is_loud(plan, i64(RATED), rated)
+            loud = loud or (is_loud(plan, i64(RATE), rate) and x >= plan["rate_floor"])
+            loud = loud or is_loud(plan, i64(ABOVE), above) or is_loud(plan, i64(BASELINE), base)
             if loud:
                 number = open_watch(m, slot, rules)
         if number != NONE:
@@ -494,9 +321,9 @@ def judge(
             gap = i64(2.5 * period * 1e6)
             for j in range(rules):
                 signal = m.rules[plan["rules_at"] + j]["signal"]
-                s = _signal(signal, x, rated, rate, above, base, in_range, stuck, f64(faults), z)
+                s = signal_of(signal, x, rated, rate, above, base, in_range, stuck, f64(faults), z)
                 if not math.isnan(s):
-                    k = _live(m, number, i, t, dt, gap, x, s, z, arrival, out, k, j)
+                    k = live(m, number, i, t, dt, gap, x, s, z, arrival, out, k, j)
             if k > before:
                 complete(m, number, out, before, k)
             frozen = tier0_holds(m, number)

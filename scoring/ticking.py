@@ -13,7 +13,7 @@ import numpy as np
 from schemas.readings import I64
 from schemas.rules import Signal, Watch
 from scoring.compiled import inlined, kernel
-from scoring.judge import LONGEST_S, MOST_STEPS, complete, tell
+from scoring.judge import LONGEST_S
 from scoring.layout import (
     ACTIVE,
     BACKFILL_ENDS,
@@ -32,6 +32,7 @@ from scoring.layout import (
     WATCH_TOP,
     Memory,
 )
+from scoring.lives import MOST_STEPS, complete, tell
 from scoring.watches import BACKFILL_GRACE_US, f64, i64, settle
 
 DAY_RULES_FROM_S = 21_600.0
