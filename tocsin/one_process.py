@@ -6,6 +6,7 @@ with its ticks and controls, desk, judging, store, HTTP, and last the door.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -112,6 +113,9 @@ class OneProcess:
         self._start_store()
         self._start_housekeeping()
         addresses = self._start_edges()
+        # What is there now lives as long as the process. A full collection that looks at it, at the compiler's objects
+        # above all, would stop every thread for a tenth of a second.
+        gc.freeze()
         self._directory.announce(Running(os.getpid(), addresses.mqtt_port, addresses.http_port))
         return addresses
 
