@@ -274,8 +274,9 @@ ORDER BY n.planned_us, n.id
 
 -- name: ask_reset
 -- A person asks the engine to reset an alarm, once under the idempotency key.
-INSERT INTO commands (key, action, alarm_key, seen_step, asked_by, reason)
-VALUES (%(key)s, 'reset', %(alarm)s, %(step)s, %(by)s, %(note)s) ON CONFLICT (key) DO NOTHING
+INSERT INTO commands (key, action, alarm_key, seen_step, asked_by, reason, partition)
+SELECT %(key)s, 'reset', %(alarm)s, %(step)s, %(by)s, %(note)s, partition FROM alarms WHERE key = %(alarm)s
+ON CONFLICT (key) DO NOTHING
 
 -- name: one_command
 -- What became of it; `accepted` is null until the engine has judged.

@@ -13,7 +13,7 @@ from registry.devices import Device, check_facts
 from registry.logins import Grant, KnownLogins, Login, check_name, digest_of, new_secret
 from schemas.entries import DeviceFacts, encode
 from schemas.errors import ConfigError, ServiceAway
-from schemas.identity import NAME, id_of
+from schemas.identity import NAME, id_of, partition_of
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -24,7 +24,8 @@ _LIST_DEVICES = """
      ORDER BY enterprise, device
 """
 _GET_FACTS = "SELECT facts::text FROM devices WHERE enterprise = %s AND device = %s FOR UPDATE"
-_TELL_ENGINE = "INSERT INTO control_outbox (body) VALUES (%s)"
+_TELL_ENGINE = "INSERT INTO control_outbox (body, partition) VALUES (%s, %s)"
+_PARTITIONS = "SELECT partitions FROM log_layout FOR SHARE"
 _ADD_LOGIN = "INSERT INTO logins (id, secret_sha256) VALUES (%s, %s)"
 _ADD_GRANT = "INSERT INTO grants (login, role, enterprise, device) VALUES (%s, %s, %s, %s)"
 _OUT_OF_SERVICE = """
@@ -67,7 +68,7 @@ def add_device(connection: Connection, facts: DeviceFacts) -> str:
                 raise ConfigError(f"the number of {key} is another device's.", mend="Choose another name.") from error
             mend = "Change it with `tocsin devices set`, or give it a new secret with `tocsin devices renew`."
             raise ConfigError(f"{key} is there already.", mend=mend) from error
-        connection.execute(_TELL_ENGINE, (encode(facts),))
+        _tell_engine(connection, facts)
         return add_login(connection, key, [Grant("devices", facts.enterprise, facts.device)])
 
 
@@ -85,7 +86,7 @@ def set_facts(connection: Connection, facts: DeviceFacts) -> None:
     with connection.transaction():
         if facts_of(connection, facts.enterprise, facts.device) != facts:
             connection.execute(_SET_FACTS, (_json(facts), facts.enterprise, facts.device))
-            connection.execute(_TELL_ENGINE, (encode(facts),))
+            _tell_engine(connection, facts)
 
 
 def list_devices(connection: Connection, enterprise: str | None = None) -> list[Device]:
@@ -167,3 +168,10 @@ class LoginFollower:
 
 def _json(facts: DeviceFacts) -> str:
     return msgspec.json.encode(facts).decode()
+
+
+def _tell_engine(connection: Connection, facts: DeviceFacts) -> None:
+    """Ask for the facts to enter the log, in the partition of their enterprise."""
+    row = connection.execute(_PARTITIONS).fetchone()
+    assert row is not None
+    connection.execute(_TELL_ENGINE, (encode(facts), partition_of(facts.enterprise, row[0])))

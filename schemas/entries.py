@@ -131,7 +131,11 @@ def decode(kind: EntryKind, body: bytes | memoryview) -> Payload:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A committed entry: its number within the partition, and what it says."""
+    """A committed entry: its number within the partition, and what it says.
+
+    Numbers rise and may have gaps; the first is 1 or more. In Kafka the number is the offset plus one.
+    """
 
     number: int
     payload: Payload
+    partition: int = 0

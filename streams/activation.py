@@ -14,35 +14,42 @@ from schemas.rules import RulePack
 from streams.log.session import connect
 from streams.packs import parse_pack
 
-_ASK = "INSERT INTO control_outbox (body) VALUES (%s) RETURNING id"
-_FATE = "SELECT logged_number, refused FROM control_outbox WHERE id = %s"
+_ASK = """
+    INSERT INTO control_outbox (body, partition)
+    SELECT %s, partition FROM log_layout, generate_series(0, partitions - 1) AS partition RETURNING id
+"""
+_FATE = "SELECT logged_number, refused FROM control_outbox WHERE id = ANY(%s)"
 _ACTIVE = """
     SELECT version, toml FROM rule_pack_activations JOIN rule_packs USING (version)
      WHERE partition = %s ORDER BY number DESC LIMIT 1
 """
 
 
-def ask_to_activate(dsn: str, pack: RulePack) -> int:
-    """Ask for `pack` to become the active one; returns the number of the asking. Raises ServiceAway."""
+def ask_to_activate(dsn: str, pack: RulePack) -> list[int]:
+    """Ask for `pack` to become the active one in every partition; returns the numbers of the asking.
+
+    Raises ServiceAway.
+    """
     try:
         with connect(dsn, "tocsin-rules") as connection:
-            row = connection.execute(_ASK, (encode(PackActivated(pack.version, pack.toml)),)).fetchone()
+            rows = connection.execute(_ASK, (encode(PackActivated(pack.version, pack.toml)),)).fetchall()
     except psycopg.OperationalError as error:
         raise ServiceAway("PostgreSQL", str(error).strip()) from error
-    assert row is not None
-    return int(row[0])
+    return [int(number) for (number,) in rows]
 
 
-def entry_of(dsn: str, asking: int) -> int | None:
-    """The log entry that `asking` became; None while it waits. Raises ServiceAway, also when it was refused."""
+def entries_of(dsn: str, asking: list[int]) -> list[int] | None:
+    """The log entries that `asking` became; None while one waits. Raises ServiceAway, also when one was refused."""
     try:
         with connect(dsn, "tocsin-rules") as connection:
-            row = connection.execute(_FATE, (asking,)).fetchone()
+            rows = connection.execute(_FATE, (asking,)).fetchall()
     except psycopg.OperationalError as error:
         raise ServiceAway("PostgreSQL", str(error).strip()) from error
-    if row is not None and row[1]:
-        raise ServiceAway("the log", f"the pack was refused: {row[1]}")
-    return int(row[0]) if row is not None and row[0] is not None else None
+    for _, refused in rows:
+        if refused:
+            raise ServiceAway("the log", f"the pack was refused: {refused}")
+    numbers = [int(number) for number, _ in rows if number is not None]
+    return numbers if len(numbers) == len(asking) else None
 
 
 def active_pack(dsn: str, *, partition: int = 0) -> RulePack | None:

@@ -1,7 +1,8 @@
 """Brings what people and the registry ask for into the log: commands, device facts, rule packs.
 
-They ask by writing a row in their own transaction; the dispatcher makes each row one control entry. Row and entry are
-marked in one commit, so a kill at any moment neither loses nor doubles one. The engine answers commands later.
+They ask by writing a row in their own transaction; the dispatcher makes each row one control entry. In the log of rows
+both are one commit, so a kill at any moment neither loses nor doubles one. In Kafka a kill may repeat an entry, and
+that is harmless: a pack or facts said again change nothing, and a command is answered once. The engine answers later.
 """
 
 from __future__ import annotations
@@ -24,29 +25,24 @@ _WAKE_S = 0.5
 _log = structlog.get_logger(__name__)
 
 _COMMANDS = """
-    SELECT key, alarm_key, seen_step, asked_by FROM commands WHERE logged_number IS NULL
+    SELECT key, alarm_key, seen_step, asked_by FROM commands WHERE partition = %s AND logged_number IS NULL
      ORDER BY asked_at, key LIMIT %s
 """
 _OUTBOX = """
-    SELECT id, body FROM control_outbox WHERE logged_number IS NULL AND refused IS NULL ORDER BY id LIMIT %s
+    SELECT id, body FROM control_outbox WHERE partition = %s AND logged_number IS NULL AND refused IS NULL
+     ORDER BY id LIMIT %s
 """
 _MARK_COMMANDS = """
-    UPDATE commands SET logged_number = head.number - %s + place
-      FROM unnest(%s::text[]) WITH ORDINALITY AS asked (key, place),
-           (SELECT number FROM log_entries WHERE partition = %s ORDER BY number DESC LIMIT 1) AS head
+    UPDATE commands SET logged_number = %s + place FROM unnest(%s::text[]) WITH ORDINALITY AS asked (key, place)
      WHERE commands.key = asked.key AND logged_number IS NULL RETURNING 1
 """
 _MARK_OUTBOX = """
-    UPDATE control_outbox SET logged_number = head.number - %s + place
-      FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked (id, place),
-           (SELECT number FROM log_entries WHERE partition = %s ORDER BY number DESC LIMIT 1) AS head
+    UPDATE control_outbox SET logged_number = %s + place
+      FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked (id, place)
      WHERE control_outbox.id = asked.id AND logged_number IS NULL RETURNING 1
 """
 _KEEP_PACK = "INSERT INTO rule_packs (version, toml) VALUES (%s, %s) ON CONFLICT DO NOTHING"
-_ACTIVATE = """
-    INSERT INTO rule_pack_activations (partition, number, version)
-    SELECT partition, number - %s, %s FROM log_entries WHERE partition = %s ORDER BY number DESC LIMIT 1
-"""
+_ACTIVATE = "INSERT INTO rule_pack_activations (partition, number, version) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _ACTIVE = "SELECT version FROM rule_pack_activations WHERE partition = %s ORDER BY number DESC LIMIT 1"
 
 
@@ -55,7 +51,7 @@ class _AlreadyLogged(Exception):
 
 
 class ControlDispatcher:
-    """Turns rows that wait into control entries; one in the writer's process."""
+    """Turns one partition's rows that wait into control entries; one dispatcher a partition."""
 
     def __init__(self, dsn: str, writer: LogWriter, *, partition: int = 0) -> None:
         self._dsn = dsn
@@ -80,18 +76,18 @@ class ControlDispatcher:
     def dispatch(self) -> int:
         """Log what waits, at most some hundred rows, and return how many were."""
         connection = self._connected()
-        commands = connection.execute(_COMMANDS, (_AT_ONCE,)).fetchall()
-        outbox = self._readable(connection.execute(_OUTBOX, (_AT_ONCE,), binary=True).fetchall())
+        commands = connection.execute(_COMMANDS, (self._partition, _AT_ONCE)).fetchall()
+        outbox = self._readable(connection.execute(_OUTBOX, (self._partition, _AT_ONCE), binary=True).fetchall())
         # Commands last, so that their numbers end the transaction's and the outbox's come before.
         payloads: list[Control] = [payload for _, payload in outbox]
         payloads += [ResetAsked(key, alarm, step, by) for key, alarm, step, by in commands]
         if not payloads:
             return 0
 
-        def alongside(cursor: psycopg.Cursor[Any]) -> None:
-            self._mark(cursor, _MARK_OUTBOX, len(payloads), [number for number, _ in outbox])
-            self._mark(cursor, _MARK_COMMANDS, len(commands), [row[0] for row in commands])
-            _keep_packs(cursor, self._partition, payloads)
+        def alongside(cursor: psycopg.Cursor[Any], last: int) -> None:
+            _mark(cursor, _MARK_OUTBOX, last - len(payloads), [number for number, _ in outbox])
+            _mark(cursor, _MARK_COMMANDS, last - len(commands), [row[0] for row in commands])
+            _keep_packs(cursor, self._partition, last, payloads)
 
         try:
             self._writer.append(payloads, alongside)
@@ -123,17 +119,19 @@ class ControlDispatcher:
                 good.append((number, payload))  # type: ignore[arg-type]  # of kind CONTROL, so a Control
         return good
 
-    def _mark(self, cursor: psycopg.Cursor[Any], query: str, before_end: int, keys: list[Any]) -> None:
-        if keys and len(cursor.execute(query, (before_end, keys, self._partition)).fetchall()) != len(keys):
-            raise _AlreadyLogged
+
+def _mark(cursor: psycopg.Cursor[Any], query: str, before: int, keys: list[Any]) -> None:
+    """Write down the number of the entry that each row became; `before` is the number before the first."""
+    if keys and len(cursor.execute(query, (before, keys)).fetchall()) != len(keys):
+        raise _AlreadyLogged
 
 
-def _keep_packs(cursor: psycopg.Cursor[Any], partition: int, payloads: Sequence[Control]) -> None:
-    """Write down which of the payloads, the transaction's last, activates a pack."""
+def _keep_packs(cursor: psycopg.Cursor[Any], partition: int, last: int, payloads: Sequence[Control]) -> None:
+    """Write down which of the payloads, of which `last` is the last one's number, activates a pack."""
     for before_end, payload in enumerate(reversed(payloads)):
         if isinstance(payload, PackActivated):
             cursor.execute(_KEEP_PACK, (payload.version, payload.toml))
-            cursor.execute(_ACTIVATE, (before_end, payload.version, partition))
+            cursor.execute(_ACTIVATE, (partition, last - before_end, payload.version))
 
 
 def active_pack_version(dsn: str, *, partition: int = 0) -> str | None:
@@ -151,5 +149,5 @@ def ensure_pack(writer: LogWriter, dsn: str, pack: RulePack, *, partition: int =
     if active_pack_version(dsn, partition=partition) == pack.version:
         return False
     activated = PackActivated(pack.version, pack.toml)
-    writer.append([activated], lambda cursor: _keep_packs(cursor, partition, [activated]))
+    writer.append([activated], lambda cursor, last: _keep_packs(cursor, partition, last, [activated]))
     return True

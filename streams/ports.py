@@ -5,15 +5,19 @@ Rules of the log: see `docs/ideas/architecture.md`. All calls may block; none is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from schemas.alarms import AlarmEvent, Answer
 from schemas.entries import Entry, Payload
 
-Alongside = Callable[[Any], None]
-"""Writes rows that must share the entry's commit; it is handed a psycopg cursor inside the transaction."""
+Alongside = Callable[[Any, int], None]
+"""Writes rows that belong to the entries: handed a psycopg cursor inside a transaction, and the last entry's number.
+
+The log of rows commits both together. Kafka's commits the rows after the entries, so a kill between the two repeats
+the entries: what is written so must be harmless when it stands in the log twice.
+"""
 
 
 class LogWriter(Protocol):
@@ -33,6 +37,21 @@ class LogReader(Protocol):
 
     def wait(self, after: int, timeout_s: float) -> bool:
         """Return True as soon as an entry above `after` is committed, False after `timeout_s`."""
+        ...
+
+
+class PartitionsReader(Protocol):
+    """For a consumer that takes several partitions at once (the reading store)."""
+
+    @property
+    def partitions(self) -> Sequence[int]: ...
+
+    def read(self, after: Mapping[int, int], limit: int = 64) -> Sequence[Entry]:
+        """At most `limit` committed entries, each above its partition's `after`, in order within a partition."""
+        ...
+
+    def wait(self, after: Mapping[int, int], timeout_s: float) -> bool:
+        """Return True as soon as an entry above `after` is committed anywhere, False after `timeout_s`."""
         ...
 
 

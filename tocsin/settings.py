@@ -43,6 +43,19 @@ class Settings(BaseSettings):
     checkpoint_s: float = Field(30.0, gt=0)
     failpoint: str = ""
     """NAME[:COUNT]: the process kills itself there; for tests of kills."""
+    kafka: str = ""
+    """`host:port`, more by commas: the log of a cluster. Empty: the log is rows of PostgreSQL, in one process."""
+    kafka_config: Path | None = None
+    """More of Kafka's client settings, `name=value` a line (security.protocol, sasl.username …); librdkafka's names."""
+    instance: str = Field("", pattern="^[A-Za-z0-9._-]{0,64}$")
+    """This door's, bridge's, worker's or desk's name, its own for ever; empty: the machine's name."""
+    broker: str = ""
+    """`mqtt://` or `mqtts://[user@]host[:port]` of the broker that a bridge reads."""
+    broker_password: SecretStr = SecretStr("")
+    broker_share: str = "tocsin"
+    """Group of the bridges that share a subscription; empty: this bridge takes everything by itself."""
+    broker_ca: Path | None = None
+    """Certificates that the broker's must descend from; None: the system's."""
     clock_file: Path | None = None
     """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
 

@@ -25,7 +25,7 @@ from schemas.mqtt_fields import Reason
 from schemas.readings import I64
 from schemas.topics import STATUS_WORDS, DeviceTopic, device_topic
 
-Alongside = Callable[[Any], None]
+Alongside = Callable[..., None]
 """Writes rows within a commit, through its cursor."""
 Quarantine = Callable[[Sequence[Refused], Callable[[Refused], str]], Alongside | None]
 """Gives what writes the refused messages, each with its sender's client id; None when none of them is kept."""
@@ -80,7 +80,7 @@ class Round:
         self._keep = self._quarantine(answered, lambda one: senders[one.arrival_us]) if answered else None
         self._changes = self._state.drain_changes()
 
-    def alongside(self, cursor: Any) -> None:
+    def alongside(self, cursor: Any, last: int = 0) -> None:
         """Write what shares the commit of the payloads."""
         if self._keep is not None:
             self._keep(cursor)

@@ -133,7 +133,7 @@ class PostgresLogWriter:
                     for value in values:
                         cursor.execute(_INSERT, value, prepare=True)
                     if alongside is not None:
-                        alongside(cursor)
+                        alongside(cursor, self._head + len(rows))
         except psycopg.Error as error:
             if _is_lost(connection, error):
                 _log.warning("log_connection_lost", error=str(error).strip())

@@ -102,15 +102,15 @@ def test_a_dead_backend_costs_one_refusal_and_nothing_else(dsn: str) -> None:
 
 def test_rows_alongside_share_the_commit(dsn: str) -> None:
     """A quarantine row and the entry of its message are both there or neither is."""
-    def fact(cursor: psycopg.Cursor[tuple[int]]) -> None:
+    def fact(cursor: psycopg.Cursor[tuple[int]], last: int) -> None:
         cursor.execute("INSERT INTO control_outbox (body) VALUES ('x')")
 
-    def broken(cursor: psycopg.Cursor[tuple[int]]) -> None:
-        fact(cursor)
+    def broken(cursor: psycopg.Cursor[tuple[int]], last: int) -> None:
+        fact(cursor, last)
         cursor.execute("INSERT INTO no_such_table VALUES (1)")
 
-    def raising(cursor: psycopg.Cursor[tuple[int]]) -> None:
-        fact(cursor)
+    def raising(cursor: psycopg.Cursor[tuple[int]], last: int) -> None:
+        fact(cursor, last)
         raise RuntimeError("ours")
 
     with PostgresLogWriter(dsn) as writer, psycopg.connect(dsn, autocommit=True) as other:
@@ -128,7 +128,7 @@ def test_rows_alongside_share_the_commit(dsn: str) -> None:
 
 def test_alongside_may_read_what_it_needs(dsn: str) -> None:
     """A fetch inside the pipeline must not commit half of it."""
-    def look(cursor: psycopg.Cursor[tuple[int]]) -> None:
+    def look(cursor: psycopg.Cursor[tuple[int]], last: int) -> None:
         assert cursor.execute("SELECT count(*) FROM log_entries").fetchone() == (1,)
         raise RuntimeError("after the fetch")
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from schemas.entries import PackActivated
 from schemas.errors import ServiceAway
-from streams.activation import active_pack, ask_to_activate, entry_of
+from streams.activation import active_pack, ask_to_activate, entries_of
 from streams.commands import ControlDispatcher
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
@@ -34,7 +34,7 @@ def test_a_pack_asked_for_becomes_an_entry_and_the_active_one(dsn: str) -> None:
     pack = parse_pack(GOOD, "mine")
     assert active_pack(dsn) is None
     asking = ask_to_activate(dsn, pack)
-    assert entry_of(dsn, asking) is None
+    assert entries_of(dsn, asking) is None
     writer = PostgresLogWriter(dsn)
     dispatcher = ControlDispatcher(dsn, writer)
     try:
@@ -42,10 +42,10 @@ def test_a_pack_asked_for_becomes_an_entry_and_the_active_one(dsn: str) -> None:
     finally:
         dispatcher.close()
         writer.close()
-    number = entry_of(dsn, asking)
-    assert number is not None
+    numbers = entries_of(dsn, asking)
+    assert numbers is not None
     reader = PostgresLogReader(dsn)
-    (entry,) = reader.read(number - 1)
+    (entry,) = reader.read(numbers[0] - 1)
     reader.close()
     assert entry.payload == PackActivated(pack.version, GOOD)
     found = active_pack(dsn)

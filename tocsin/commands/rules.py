@@ -85,16 +85,16 @@ def activate(file: File, data: Data = None, json: Json = False) -> None:
     dsn = connect_dsn(data)
     asking = activation.ask_to_activate(dsn, pack)
     until = time.monotonic() + LOGGED_WITHIN_S
-    entry = activation.entry_of(dsn, asking)
-    while entry is None and time.monotonic() < until:
+    entries = activation.entries_of(dsn, asking)
+    while entries is None and time.monotonic() < until:
         time.sleep(_LOOK_EVERY_S)
-        entry = activation.entry_of(dsn, asking)
-    if entry is None:
+        entries = activation.entries_of(dsn, asking)
+    if entries is None:
         raise ServiceAway("tocsin", "the pack waits to be taken into the log.", mend="Is `tocsin up` running?")
     if json:
-        _print_json({"version": pack.version, "entry": entry})
+        _print_json({"version": pack.version, "entries": entries})
     else:
-        Console().print(f"{file} is active: version {pack.version}, from log entry {entry} on.")
+        Console().print(f"{file} is active: version {pack.version}, from log entry {max(entries)} on.")
 
 
 def raises(rule: Rule) -> str:
