@@ -6,16 +6,13 @@ with its ticks and controls, desk, judging, store, HTTP, and last the door.
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from alerting.channels.journal import Journal, JournalFile
 from alerting.channels.mqtt_events import MqttEvents
@@ -50,22 +47,19 @@ from streams.store.process import StoreSettings
 from streams.store.queries import history
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
-from tocsin import failpoints
-from tocsin.clocks import clock_of
-from tocsin.crew import Crew
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.housekeeping import Housekeeping
 from tocsin.http_server import HttpServer
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
 from tocsin.postgres import EmbeddedPostgres, cluster_in
+from tocsin.process import Process
 from tocsin.recipients import routes_of
 from tocsin.settings import Settings
 from tocsin.standing import Parts, StoreWatch
 from tocsin.store_child import StoreChild
 from tocsin.warm_up import warm_up
 
-_STOP_S = 4.0
 _log = structlog.get_logger(__name__)
 
 
@@ -75,7 +69,7 @@ class Addresses:
     http_port: int
 
 
-class OneProcess:
+class OneProcess(Process):
     """`start`, then `wait` until it is told to stop or a part fails, then `stop`.
 
     terminal: takes the journal's lines, in colour if `colour`.
@@ -84,17 +78,11 @@ class OneProcess:
     def __init__(
         self, settings: Settings, *, terminal: Callable[[str], None] | None = None, colour: bool = False
     ) -> None:
-        self.settings = settings
-        self.crew = Crew()
-        self.metrics = CollectorRegistry()
+        super().__init__(settings)
         self._terminal = terminal
         self._colour = colour
-        self._clock = clock_of(settings.clock_file)
-        self._failpoint = failpoints.from_setting(settings.failpoint)
         self._directory = DataDirectory(settings.data)
         self._postgres: EmbeddedPostgres | None = None
-        self._told = threading.Event()
-        self._closers: list[Callable[[], None]] = []
 
     # --- life ---
 
@@ -113,44 +101,15 @@ class OneProcess:
         self._start_store()
         self._start_housekeeping()
         addresses = self._start_edges()
-        # What is there now lives as long as the process. A full collection that looks at it, at the compiler's objects
-        # above all, would stop every thread for a tenth of a second.
-        gc.freeze()
+        self.settle_memory()
         self._directory.announce(Running(os.getpid(), addresses.mqtt_port, addresses.http_port))
         return addresses
 
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Until told to stop or a part fails; False when `timeout_s` passed first."""
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        while not (self._told.is_set() or self.crew.failed.is_set()):
-            left = 0.2 if until is None else min(0.2, until - time.monotonic())
-            if left <= 0:
-                return False
-            self._told.wait(left)
-        return True
-
-    def tell_to_stop(self) -> None:
-        """From a signal handler or another thread."""
-        self._told.set()
-
     def stop(self) -> None:
-        """End every part within about five seconds; what was acknowledged is on disk already.
-
-        A door that waits for the outcome of a commit, since PostgreSQL is away, ends when the log's writer is closed.
-        """
-        late = self.crew.stop(_STOP_S)
-        for close in reversed(self._closers):
-            close()
+        super().stop()
         if self._postgres is not None:
             self._postgres.stop()
         self._directory.release()
-        if late:
-            _log.warning("parts_ended_late", parts=late)
-
-    def raise_failure(self) -> None:
-        """Raise what ended a part, if anything did."""
-        if self.crew.failure is not None:
-            raise self.crew.failure
 
     def troubles(self) -> dict[str, str]:
         """Part → what is wrong with it, for those with which something is."""

@@ -54,8 +54,7 @@ def _run(console: Console, settings: Settings, scenario: str, shops: int, seed: 
             console.print(line, markup=False)
 
     process = OneProcess(settings, terminal=say)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: process.tell_to_stop())
+    process.obey_signals()
     sim: subprocess.Popen[bytes] | None = None
     try:
         addresses = process.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -45,8 +44,7 @@ def up(
     )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     process = OneProcess(settings, terminal=console.print, colour=console.is_terminal)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: process.tell_to_stop())
+    process.obey_signals()
     try:
         addresses = process.start()
         console.print(
