@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streams.ticks import Clock, SystemClock
+from schemas.errors import ConfigError
+from streams.ticks import Clock, SpeedClock, SystemClock
 
 
 class SteppedClock(SystemClock):
@@ -21,5 +22,14 @@ class SteppedClock(SystemClock):
         return super().wall_us() + int(offset_s * 1e6)
 
 
-def clock_of(file: Path | None) -> Clock:
-    return SystemClock() if file is None else SteppedClock(file)
+def clock_of(file: Path | None, speed_clock: str = "") -> Clock:
+    """speed_clock: `START_US:ZERO_US:SPEED`, see `SpeedClock`. Raises ConfigError for anything else."""
+    if not speed_clock:
+        return SystemClock() if file is None else SteppedClock(file)
+    try:
+        start_us, zero_us, speed = speed_clock.split(":")
+        return SpeedClock(int(start_us), float(speed), zero_us=int(zero_us))
+    except ValueError as error:
+        raise ConfigError(
+            f"{speed_clock!r} is no clock.", field="TOCSIN_SPEED_CLOCK", mend="Write START_US:ZERO_US:SPEED."
+        ) from error

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Certificates that the broker's must descend from; None: the system's."""
     clock_file: Path | None = None
     """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
+    speed_clock: str = ""
+    """`START_US:ZERO_US:SPEED`: time runs SPEED times as fast since ZERO_US of the monotonic clock; for tests of a day."""
 
     @classmethod
     def told(cls, **arguments: Any) -> Settings:
