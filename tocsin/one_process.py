@@ -14,15 +14,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from alerting.channels.journal import Journal, JournalFile
 from alerting.channels.mqtt_events import MqttEvents
-from alerting.channels.webhook import Webhook
 from alerting.desk import Desk
 from alerting.heartbeat import Heartbeat
 from alerting.metrics import AlertingMetrics
 from alerting.people import People
-from alerting.ports import Channel
-from alerting.routes import JOURNAL, WEBHOOK
 from alerting.texts import load_texts
 from console.api import make_api
 from ingest.door.greeting import is_loopback
@@ -32,19 +28,12 @@ from ingest.intake import JsonIntake
 from ingest.quarantine import alongside
 from ingest.store_sessions import PostgresSessions
 from registry.logins import KnownLogins
-from schemas.errors import ConfigError, ServiceAway
-from schemas.identity import id_of
-from streams.checkpoints import PostgresCheckpoints
+from schemas.errors import ConfigError
 from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
-from streams.engine import Engine
-from streams.judging import Judging
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
-from streams.packs import load_pack, parse_pack
-from streams.positions import PostgresPositions
-from streams.store.edge import session
+from streams.packs import load_pack
 from streams.store.process import StoreSettings
-from streams.store.queries import history
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
 from tocsin.data_directory import DataDirectory, Running
@@ -52,6 +41,7 @@ from tocsin.housekeeping import Housekeeping
 from tocsin.http_server import HttpServer
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
+from tocsin.parts import make_channels, make_judging, readings_around
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 from tocsin.process import Process
 from tocsin.recipients import routes_of
@@ -177,17 +167,9 @@ class OneProcess(Process):
 
     def _start_desk(self) -> None:
         texts = load_texts()
-        journal = Journal(
-            self.dsn,
-            texts,
-            self._now_us,
-            file=JournalFile(self.settings.data / "journal.jsonl"),
-            terminal=self._terminal,
-            colour=self._colour,
+        channels = make_channels(
+            self.settings, self.dsn, texts, self._clock, self._now_us, self._terminal, self._colour
         )
-        # Receivers compare the signature's time with their own clock.
-        webhook = Webhook(self._clock.wall_us)
-        channels: dict[str, Channel] = {JOURNAL: journal, WEBHOOK: webhook}
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
         self.desk = Desk(
             self.dsn,
@@ -204,17 +186,8 @@ class OneProcess(Process):
         self.crew.start("mqtt_events", self.mqtt_events.run, self.mqtt_events.stop)
 
     def _start_judging(self) -> None:
-        self.engine = Engine(None, read_pack=parse_pack)
-        positions = PostgresPositions(self.dsn, "engine")
-        checkpoints = PostgresCheckpoints(self.dsn, positions, failpoint=self._failpoint)
-        self.judging = Judging(
-            self.engine,
-            self._reader(),
-            positions,
-            checkpoints,
-            checkpoint_every_s=self.settings.checkpoint_s,
-            on_events=self.desk.wake,
-            failpoint=self._failpoint,
+        self.engine, self.judging = make_judging(
+            self.settings, self.dsn, self._reader(), on_events=self.desk.wake, failpoint=self._failpoint
         )
         self.crew.start("judging", self.judging.run, self.judging.stop)
 
@@ -234,7 +207,7 @@ class OneProcess(Process):
     def _start_edges(self) -> Addresses:
         """The API and, last, the door."""
         settings = self.settings
-        self.people = People(self.dsn, self._now_us, self._readings_around)
+        self.people = People(self.dsn, self._now_us, readings_around(self.dsn))
         self._closers.append(self.people.close)
         store_watch = StoreWatch(self.dsn)
         self.crew.start("store_watch", store_watch.run, store_watch.stop)
@@ -257,12 +230,3 @@ class OneProcess(Process):
         reader = PostgresLogReader(self.dsn, tail=self.writer.tail)
         self._closers.append(reader.close)
         return reader
-
-    def _readings_around(self, sensor: str, start_us: int, end_us: int) -> list[tuple[int, float]] | None:
-        """For the evidence of an alarm; None while the store cannot say."""
-        try:
-            with session(self.dsn, "tocsin-evidence") as connection:
-                found = history(connection, id_of(sensor), start_us, end_us)
-        except ServiceAway:
-            return None
-        return list(zip(found.event_time.tolist(), found.value.tolist(), strict=True))

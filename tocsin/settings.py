@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     clock_file: Path | None = None
     """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
     speed_clock: str = ""
-    """`START_US:ZERO_US:SPEED`: time runs SPEED times as fast since ZERO_US of the monotonic clock; for tests of a day."""
+    """`START_US:ZERO_US:SPEED`: time runs SPEED times as fast since ZERO_US of the monotonic clock. For tests."""
 
     @classmethod
     def told(cls, **arguments: Any) -> Settings:

@@ -1,0 +1,99 @@
+"""How parts that run in both ways are put together; what differs (log, places, who runs which) is the composition's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from alerting.channels.journal import Journal, JournalFile
+from alerting.channels.webhook import Webhook
+from alerting.message import Texts
+from alerting.ports import Channel
+from alerting.routes import JOURNAL, WEBHOOK
+from schemas.errors import ServiceAway
+from schemas.identity import id_of
+from streams.checkpoints import PostgresCheckpoints
+from streams.engine import Engine
+from streams.judging import Judging
+from streams.packs import parse_pack
+from streams.ports import LogReader
+from streams.positions import PostgresPositions
+from streams.store.edge import session
+from streams.store.queries import history
+from streams.ticks import Clock, HouseTime
+from tocsin.settings import Settings
+
+_COMPARE_S = 1.0
+
+
+def make_channels(
+    settings: Settings,
+    dsn: str,
+    texts: dict[str, Texts],
+    clock: Clock,
+    now_us: Callable[[], int],
+    terminal: Callable[[str], None] | None = None,
+    colour: bool = False,
+) -> dict[str, Channel]:
+    """Every way by which people are told, by name."""
+    file = JournalFile(settings.data / "journal.jsonl")
+    journal = Journal(dsn, texts, now_us, file=file, terminal=terminal, colour=colour)
+    # Receivers compare the signature's time with their own clock.
+    return {JOURNAL: journal, WEBHOOK: Webhook(clock.wall_us)}
+
+
+def make_judging(
+    settings: Settings,
+    dsn: str,
+    reader: LogReader,
+    *,
+    partition: int = 0,
+    on_events: Callable[[], None],
+    failpoint: Callable[[str], None],
+) -> tuple[Engine, Judging]:
+    """An engine with the consumer that runs it over one partition."""
+    engine = Engine(None, partition=partition, read_pack=parse_pack)
+    positions = PostgresPositions(dsn, "engine", partition=partition)
+    judging = Judging(
+        engine,
+        reader,
+        positions,
+        PostgresCheckpoints(dsn, positions, failpoint=failpoint),
+        checkpoint_every_s=settings.checkpoint_s,
+        on_events=on_events,
+        failpoint=failpoint,
+    )
+    return engine, judging
+
+
+def readings_around(dsn: str) -> Callable[[str, int, int], list[tuple[int, float]] | None]:
+    """For the evidence of an alarm: sensor key, start, end → (µs, value); None while the store cannot say."""
+
+    def ask(sensor: str, start_us: int, end_us: int) -> list[tuple[int, float]] | None:
+        try:
+            with session(dsn, "tocsin-evidence") as connection:
+                found = history(connection, id_of(sensor), start_us, end_us)
+        except ServiceAway:
+            return None
+        return list(zip(found.event_time.tolist(), found.value.tolist(), strict=True))
+
+    return ask
+
+
+class House:
+    """The house's time in a process that writes no ticks: compared with the wall clock once a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._time = HouseTime(0, clock.wall_us(), clock.monotonic_us())
+        self._stopping = threading.Event()
+
+    def now_us(self) -> int:
+        return self._time.at(self._clock.monotonic_us())
+
+    def run(self) -> None:
+        while not self._stopping.wait(_COMPARE_S):
+            self._time.compare(self._clock.wall_us(), self._clock.monotonic_us())
+
+    def stop(self) -> None:
+        self._stopping.set()
