@@ -1,17 +1,24 @@
-"""What every test may ask for: a PostgreSQL of its own, and a fresh, migrated database in it."""
+"""What every test may ask for: a PostgreSQL of its own, a fresh, migrated database in it, and a Kafka."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from schemas.errors import ConfigError
 from tocsin.migrate import migrate
 from tocsin.postgres import EmbeddedPostgres
+from tocsin.settings import Settings
+
+if TYPE_CHECKING:
+    from tocsin.local.kafka import Kafka
 
 _names = (f"test_{number}" for number in itertools.count(1))
 
@@ -35,3 +42,24 @@ def dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
     yield postgres.dsn(name)
     with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """A Kafka for the whole session, or the one that TOCSIN_KAFKA names; each test makes topics of its own names.
+
+    A test that kills one starts its own.
+    """
+    from tocsin.local.kafka import Kafka
+
+    with tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
+        server = Kafka(Path(folder) / "kafka", existing=Settings.told().kafka)
+        try:
+            server.start()
+        except ConfigError as error:
+            say = pytest.fail if os.environ.get("TOCSIN_REQUIRE") == "all" else pytest.skip
+            say(str(error))
+        try:
+            yield server
+        finally:
+            server.stop()

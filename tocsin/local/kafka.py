@@ -1,0 +1,182 @@
+"""An Apache Kafka of our own on loopback: one node that is broker and controller, for a cluster on one machine.
+
+Its data stay in the folder, so it may be killed and started again, on the same port. It is small and answers fast
+after a member's death; it does not flush every record to the disk, so it stands a kill, and not a power cut.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from schemas.errors import ServiceAway
+from tocsin.local.kafka_jars import jars, java
+from tocsin.local.mosquitto import free_port
+
+_READY_S = 60.0
+_STOP_S = 20.0
+_LOOK_S = 0.05
+_HEAP_MB = 512
+_SMALL = (
+    f"-Xms128m -Xmx{_HEAP_MB}m -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:G1PeriodicGCInterval=60000"
+    " -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true"
+).split()
+_LOGGING = """\
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %p %m (%c)%n%throwable
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+"""
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+log.dirs={data}
+num.network.threads=2
+num.io.threads=4
+num.partitions=1
+auto.create.topics.enable=false
+message.max.bytes=8388608
+offsets.topic.num.partitions=8
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=200
+group.min.session.timeout.ms=1000
+log.cleaner.dedupe.buffer.size=16777216
+log.retention.check.interval.ms=30000
+controlled.shutdown.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+"""
+
+
+class Kafka:
+    """`start`, `stop`, `kill`, and `start` again; or an existing Kafka, which is only waited for."""
+
+    def __init__(self, folder: Path, port: int = 0, *, existing: str = "") -> None:
+        """port: 0 takes a free one at the first start, and keeps it.  existing: `host:port` of a Kafka of yours."""
+        self.folder = folder
+        self.port = port
+        self._controller = 0
+        self._existing = existing
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def servers(self) -> str:
+        """What its clients are told."""
+        return self._existing or f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """0 while it does not run, or is not ours."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it may be killed."""
+        return not self._existing
+
+    def start(self) -> None:
+        """Return as soon as it serves, in 3 s where the jars are there.
+
+        Raises ConfigError where Java or Maven is missing, ServiceAway when it does not come up.
+        """
+        if self._process is not None:
+            return
+        if self.is_ours:
+            self._launch()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """A clean stop; an existing one is left alone."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """`kill -9`, and wait until it is gone; an existing one is left alone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Kafka:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "kafka.log"
+
+    def _launch(self) -> None:
+        program = [java(), "-cp", f"{jars()}/*"]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = self.port or free_port()
+        self._controller = self._controller or free_port()
+        data = self.folder / "data"
+        properties = self.folder / "server.properties"
+        properties.write_text(_PROPERTIES.format(port=self.port, controller=self._controller, data=data))
+        logging = self.folder / "log4j2.properties"
+        logging.write_text(_LOGGING)
+        program.insert(1, f"-Dlog4j2.configurationFile={logging}")
+        if not (data / "meta.properties").exists():
+            self._format(program, properties)
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [program[0], *_SMALL, *program[1:], "kafka.Kafka", str(properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+
+    def _format(self, program: list[str], properties: Path) -> None:
+        name = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
+        words = [*program, "kafka.tools.StorageTool", "format", "-t", name, "-c", str(properties)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServiceAway(
+                "Kafka", f"its storage cannot be formatted: {(done.stderr or done.stdout)[-600:].strip()}"
+            )
+
+    def _wait_until_ready(self) -> None:
+        """Look at the port first: a client that is refused waits ever longer before it looks again."""
+        host, _, port = self.servers.split(",")[0].rpartition(":")
+        until = time.monotonic() + _READY_S
+        while time.monotonic() < until and (self._process is None or self._process.poll() is None):
+            try:
+                socket.create_connection((host, int(port)), 1.0).close()
+                AdminClient({"bootstrap.servers": self.servers, "log_level": 0}).list_topics(timeout=5.0)
+                return
+            except (OSError, KafkaException):
+                time.sleep(_LOOK_S)
+        if not self.is_ours:
+            raise ServiceAway("Kafka", f"{self.servers} does not answer.", mend="Is TOCSIN_KAFKA right?")
+        words = self._log.read_bytes()[-600:].decode(errors="replace").strip()
+        raise ServiceAway("Kafka", f"it did not come up: {words}", mend=f"See {self._log}.")
