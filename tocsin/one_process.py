@@ -216,11 +216,14 @@ class OneProcess(Process):
             self.mqtt_events, store_watch, self.door.counts,
         )  # fmt: skip
         Stations(self.parts.stations(), self.metrics)
-        api = make_api(self.people, self.metrics, self.parts.troubles(), self._directory.token())
+        api = make_api(self.people, self.metrics, self.parts.troubles(), self._token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
         self.crew.start("door", lambda: self.door.run(self._door_stop), self._door_stop.set)
         return Addresses(self.door.port, http.port)
+
+    def _token(self) -> str:
+        return self.settings.token.get_secret_value() or self._directory.token()
 
     def _now_us(self) -> int:
         """The house's time, which no step of the wall clock moves: deadlines and retries stand in it."""

@@ -1,17 +1,21 @@
-"""What a run of Tocsin may be told: arguments first, then TOCSIN_* in the environment, then these defaults.
+"""What a run of Tocsin may be told: arguments, TOCSIN_* in the environment, files of secrets, then these defaults.
 
 The environment is read here and nowhere else. Settings are frozen; secrets never appear in their repr.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigError
+
+_LEAST_TOKEN = 16
+_SECRETS_DIR = "TOCSIN_SECRETS_DIR"
 
 
 class Settings(BaseSettings):
@@ -19,7 +23,9 @@ class Settings(BaseSettings):
 
     data: Path = Path("tocsin-data")
     """Everything this process keeps: PostgreSQL's files, the token, the journal, the lock."""
-    dsn: str = ""
+    secrets_dir: Path | None = None
+    """Files named as the variables, in any case (`tocsin_dsn`): each holds what its variable would."""
+    dsn: str = Field("", repr=False)
     """A PostgreSQL of yours (15 or newer); empty: one is started in the data directory."""
     mqtt_host: str = "127.0.0.1"
     mqtt_port: int = Field(1883, ge=0, le=65535)
@@ -27,6 +33,8 @@ class Settings(BaseSettings):
     """Clients of this machine need no login. Say no where a proxy or a TLS terminator brings others in by loopback."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
+    token: SecretStr = SecretStr("")
+    """Opens the HTTP API; empty: one is made in the data directory. Consoles side by side need the same."""
     rules: Path | None = None
     """A rule pack to activate at the start; None keeps the active one (at first the default pack)."""
     routes: Path | None = None
@@ -61,20 +69,43 @@ class Settings(BaseSettings):
     speed_clock: str = ""
     """`START_US:ZERO_US:SPEED`: time runs SPEED times as fast since ZERO_US of the monotonic clock. For tests."""
 
+    @field_validator("token")
+    @classmethod
+    def _is_no_guess(cls, token: SecretStr) -> SecretStr:
+        if 0 < len(token) < _LEAST_TOKEN:
+            raise ValueError(f"it has fewer than {_LEAST_TOKEN} characters")
+        return token
+
     @classmethod
     def told(cls, **arguments: Any) -> Settings:
         """Arguments of a command, those that were not given (None) left to the environment and the defaults.
 
         Raises ConfigError naming the setting that cannot be.
         """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        given["_secrets_dir"] = _secrets_dir()
         try:
-            return cls(**{name: value for name, value in arguments.items() if value is not None})
+            return cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
             name = "_".join(str(part) for part in first["loc"])
             raise ConfigError(
                 f"{first['msg'].lower()}.", field=f"TOCSIN_{name.upper()}", mend="See docs/reference/settings.md."
             ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"{error.filename} cannot be read: {error.strerror}",
+                field=_SECRETS_DIR,
+                mend="Let this process's user read it.",
+            ) from error
+
+
+def _secrets_dir() -> str | None:
+    """Looked at before the settings are made, since it holds some of them."""
+    folder = os.environ.get(_SECRETS_DIR) or None
+    if folder is not None and not Path(folder).is_dir():
+        raise ConfigError(f"there is no folder {folder}", field=_SECRETS_DIR, mend="Make it, or leave the setting out.")
+    return folder
 
 
 def connect_dsn(data: Path | None = None) -> str:
