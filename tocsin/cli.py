@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from schemas.errors import TocsinError
 
 WORDS = (
-    "up", "demo", "sim", "replay", "rules", "devices", "alarms", "doctor", "migrate", "bench",
+    "up", "demo", "sim", "replay", "rules", "devices", "alarms", "doctor", "migrate", "certs", "bench",
 )  # fmt: skip
 
 
