@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from schemas.alarms import AlarmEvent, Answer
 from schemas.entries import Entry, Payload
@@ -15,8 +15,7 @@ from schemas.entries import Entry, Payload
 Alongside = Callable[[Any, int], None]
 """Writes rows that belong to the entries: handed a psycopg cursor inside a transaction, and the last entry's number.
 
-The log of rows commits both together. Kafka's commits the rows after the entries, so a kill between the two repeats
-the entries: what is written so must be harmless when it stands in the log twice.
+The log of rows commits both together; no other kind takes it (`NumberedWriter`).
 """
 
 
@@ -27,6 +26,22 @@ class LogWriter(Protocol):
         Thread-safe. Raises ServiceAway (nothing is committed, may be tried again) or Fenced (stop).
         An unknown outcome is settled inside, by ending the old backend and reading back.
         """
+        ...
+
+
+@runtime_checkable
+class NumberedWriter(Protocol):
+    """One partition of a log that has no rows of its own (Kafka): what belongs to entries is committed after them.
+
+    A kill between the two repeats the entries, so they must be harmless when they stand in the log twice.
+    """
+
+    def put(self, payloads: Sequence[Payload]) -> Sequence[int]:
+        """Commit the payloads in order; returns the number of each. Raises ServiceAway: some may be committed."""
+        ...
+
+    def last_number(self) -> int:
+        """The number of the last committed entry, 0 when there is none. Raises ServiceAway."""
         ...
 
 

@@ -11,13 +11,22 @@ import pytest
 
 from schemas.entries import ClockStepped, Entry, Sensor, Sensors, Tick
 from schemas.readings import ReadingBatch
+from streams.log.kafka import KafkaLog
+from streams.log.kafka_reader import KafkaLogReader
 from streams.log.memory import MemoryLog
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
 from streams.log.tail import Tail
 from streams.ports import LogReader, LogWriter
+from tests.kafka_topics import fresh_topic
 
-KINDS = ("memory", "postgres from the tail", "postgres from afar", "postgres, tail too short")
+KINDS = (
+    "memory",
+    "postgres from the tail",
+    "postgres from afar",
+    "postgres, tail too short",
+    pytest.param("kafka", marks=pytest.mark.kafka),
+)
 
 
 @dataclass
@@ -31,6 +40,14 @@ def log(request: pytest.FixtureRequest) -> Iterator[Log]:
     if request.param == "memory":
         memory = MemoryLog()
         yield Log(memory, memory)
+        return
+    if request.param == "kafka":
+        server = request.getfixturevalue("kafka")
+        topic = fresh_topic(server, partitions=1)
+        with KafkaLog(server.servers, topic, 1) as kafka_log:
+            kafka_reader = KafkaLogReader(server.servers, topic)
+            yield Log(kafka_log.at(0), kafka_reader)
+            kafka_reader.close()
         return
     dsn = request.getfixturevalue("dsn")
     tail = Tail(limit_bytes=1) if "short" in request.param else Tail()

@@ -1,0 +1,68 @@
+"""What every Kafka client of ours is told, and where its words go: into our log, never to stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError
+
+from schemas.errors import ConfigError, ServiceAway, TocsinError
+
+_log = structlog.get_logger(__name__)
+_WARNING = 4
+"""Of librdkafka's levels; above it are notes on its own affairs."""
+_REFUSED = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+_MISSING = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})
+
+
+def client_config(
+    servers: str, config: Mapping[str, str], on_error: Callable[[KafkaError], None] | None = None
+) -> dict[str, Any]:
+    """For any client. config: the operator's own (security, certificates), by librdkafka's names; it comes first.
+
+    on_error: told of what goes wrong between calls, from within a call.
+    """
+    return {
+        "bootstrap.servers": servers,
+        "client.id": "tocsin",
+        "socket.keepalive.enable": True,
+        "socket.nagle.disable": True,
+        # A cut that nobody tells of is noticed after this.
+        "socket.timeout.ms": 10_000,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+        "log_level": _WARNING,
+        "logger": _Words(),
+        "error_cb": on_error or _ignore,
+        **config,
+    }
+
+
+def translated(error: KafkaError) -> TocsinError:
+    """A failure of Kafka in our words: ConfigError where only a person can mend it, else ServiceAway."""
+    code = error.code()
+    if code in _REFUSED:
+        return ConfigError(f"Kafka refuses us: {error.str()}", mend="Look at TOCSIN_KAFKA_CONFIG and Kafka's own ACLs.")
+    mend = "Make the topics with `tocsin migrate`." if code in _MISSING else ""
+    return ServiceAway("Kafka", error.str(), mend=mend)
+
+
+def _ignore(_: KafkaError) -> None:
+    """Its words reach the log by the logger already."""
+
+
+class _Words:
+    """Stands in for a `logging.Logger`."""
+
+    def log(self, level: int, text: str, *values: object) -> None:
+        _log.warning("kafka_client", level=level, said=text % values if values else text)

@@ -1,0 +1,114 @@
+"""Makes a cluster's topics and looks at them: how many partitions, where each begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from schemas.errors import ConfigError
+from schemas.kafka import Topic
+from streams.log.kafka_clients import client_config, translated
+
+_PATIENCE_S = 10.0
+_T = TypeVar("_T")
+
+
+class Ends(NamedTuple):
+    """Numbers of a partition's entries: `last` is `first` - 1 where it holds none."""
+
+    first: int
+    last: int
+
+
+def make_topics(servers: str, topics: Iterable[Topic], config: Mapping[str, str] | None = None) -> list[str]:
+    """Make the topics that are missing and bring the settings of the others to what is declared; again is harmless.
+
+    Returns the names of those made. Raises ConfigError when one exists with another number of partitions or Kafka
+    refuses us, ServiceAway when Kafka does not answer.
+    """
+    declared = list(topics)
+    admin = AdminClient(client_config(servers, config or {}))
+    found = partitions_of(servers, [topic.name for topic in declared], config)
+    for topic in declared:
+        count = found.get(topic.name, topic.partitions)
+        if count != topic.partitions:
+            raise ConfigError(f"the topic {topic.name} has {count} partitions, and {topic.partitions} are wanted.")
+    missing = [topic for topic in declared if topic.name not in found]
+    if missing:
+        # -1: as many replicas as the cluster's own default.
+        made = admin.create_topics(
+            [
+                NewTopic(t.name, num_partitions=t.partitions, replication_factor=-1, config=t.settings())
+                for t in missing
+            ],
+            operation_timeout=_PATIENCE_S,
+        )
+        for future in made.values():
+            _answer(future, unless=KafkaError.TOPIC_ALREADY_EXISTS)
+    _set(admin, [topic for topic in declared if topic.name in found])
+    return [topic.name for topic in missing]
+
+
+def partitions_of(servers: str, names: Sequence[str], config: Mapping[str, str] | None = None) -> dict[str, int]:
+    """How many partitions each of the topics has, those left out that do not exist. Raises as `make_topics` does."""
+    try:
+        known = AdminClient(client_config(servers, config or {})).list_topics(timeout=_PATIENCE_S).topics
+    except KafkaException as error:
+        raise translated(error.args[0]) from error
+    return {name: len(known[name].partitions) for name in names if name in known}
+
+
+def ends_of(
+    servers: str, topic: str, partitions: Sequence[int], config: Mapping[str, str] | None = None
+) -> dict[int, Ends]:
+    """The first and the last entry of each partition. Raises as `make_topics` does."""
+    admin = AdminClient(client_config(servers, config or {}))
+    found: list[dict[int, int]] = []
+    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+        asked = admin.list_offsets(
+            {TopicPartition(topic, partition): spec for partition in partitions}, request_timeout=_PATIENCE_S
+        )
+        found.append({tp.partition: _answer(future).offset for tp, future in asked.items()})
+    return {partition: Ends(found[0][partition] + 1, found[1][partition]) for partition in partitions}
+
+
+def _set(admin: AdminClient, topics: Sequence[Topic]) -> None:
+    """Change what is not as declared."""
+    if not topics:
+        return
+    changed: list[ConfigResource] = []
+    described = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics])
+    wanted = {topic.name: topic.settings() for topic in topics}
+    for resource, future in described.items():
+        now = _answer(future)
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in wanted[resource.name].items()
+            if name not in now or now[name].value != value
+        ]
+        if entries:
+            changed.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=entries))
+    for future in admin.incremental_alter_configs(changed).values() if changed else ():
+        _answer(future)
+
+
+def _answer(future: Future[_T], unless: int | None = None) -> Any:
+    try:
+        return future.result(_PATIENCE_S + 1.0)
+    except KafkaException as error:
+        problem: KafkaError = error.args[0]
+        if problem.code() == unless:
+            return None
+        raise translated(problem) from error
