@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schemas.entries import Sensor
+from ingest.saved import Change
+from schemas.entries import Payload, Sensor
 from schemas.errors import Reject
 from schemas.readings import I64, ReadingBatch
 
@@ -54,6 +55,30 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A refused message as quarantine keeps it; (arrival_us, source) is its name.
+
+    source: who took it, of several that write; their arrivals are not each other's.  client: its sender's client id.
+    """
+
+    arrival_us: int
+    enterprise: str
+    device: str
+    topic: str
+    client: str
+    payload: bytes
+    rejects: tuple[Reject, ...]
+    source: str = ""
+
+    @classmethod
+    def of(cls, refused: Refused, client: str, source: str) -> Kept:
+        return cls(
+            refused.arrival_us, refused.enterprise, refused.device, refused.topic, client, refused.payload,
+            refused.rejects, source,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
     """What one round gives the log: readings, sensors never seen before (to be written first), and refusals."""
 
@@ -69,4 +94,17 @@ class Intake(Protocol):
 
     def committed(self) -> None:
         """The last `Admitted` is in the log: its sensors need not be declared again."""
+        ...
+
+
+class RoundLog(Protocol):
+    """Where a round becomes durable: rows of one transaction in one process, Kafka in a cluster."""
+
+    def commit(self, payloads: Sequence[Payload], kept: Sequence[Kept], changes: Sequence[Change]) -> int:
+        """Return once payloads and kept messages are durable, so that their senders may be answered.
+
+        Returns 0 when the changes of sessions are durable, too; otherwise the number under which it will be said
+        whether they are. Raises ServiceAway: the same round is to be committed again; part of it may be durable
+        already, and that is harmless. Raises Fenced (stop) or OutcomeUnknown (closed meanwhile).
+        """
         ...

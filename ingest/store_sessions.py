@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from ingest.door.saved import (
+from ingest.saved import (
     Change,
     IdStored,
     Queued,
@@ -28,7 +28,7 @@ from schemas.errors import ServiceAway
 
 
 class PostgresSessions:
-    """Port `ingest.door.saved.SessionStore`."""
+    """Port `ingest.saved.SessionStore`."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn

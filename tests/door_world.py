@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ingest.door import Door, DoorSettings
-from ingest.door.saved import (
+from ingest.intake import JsonIntake
+from ingest.ports import Kept
+from ingest.saved import (
     Change,
     Delivered,
     IdReleased,
@@ -26,8 +28,6 @@ from ingest.door.saved import (
     WillGone,
     WillKept,
 )
-from ingest.intake import JsonIntake
-from ingest.ports import Refused
 from schemas import mqtt
 from schemas.entries import Payload
 from schemas.errors import ServiceAway
@@ -108,10 +108,10 @@ class MemoryStore:
 class MemoryLog:
     """A log and a quarantine in memory; `gate` closed holds commits, `away` refuses them."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
         self.payloads: list[Payload] = []
-        self.quarantined: list[Refused] = []
-        self.senders: list[str] = []
+        self.quarantined: list[Kept] = []
         self.gate = threading.Event()
         self.gate.set()
         self.away = False
@@ -119,7 +119,7 @@ class MemoryLog:
         self.tried = threading.Condition()
         self.changed = threading.Condition()
 
-    def append(self, payloads: Sequence[Payload], alongside: Callable[[Any], None] | None = None) -> int:
+    def commit(self, payloads: Sequence[Payload], kept: Sequence[Kept], changes: Sequence[Change]) -> int:
         with self.tried:
             self.tries += 1
             self.tried.notify_all()
@@ -128,17 +128,10 @@ class MemoryLog:
             raise ServiceAway("log", "it is away", retry_after_s=0.01)
         with self.changed:
             self.payloads.extend(payloads)
-            if alongside is not None:
-                alongside(self)
+            self.quarantined.extend(kept)
+            self.store.write(None, changes)
             self.changed.notify_all()
-        return len(self.payloads)
-
-    def quarantine(
-        self, refused: Sequence[Refused], client_of: Callable[[Refused], str]
-    ) -> Callable[[Any], None] | None:
-        kept = [one for one in refused if one.kept]
-        self.senders += [client_of(one) for one in kept]
-        return (lambda _: self.quarantined.extend(kept)) if kept else None
+        return 0
 
     @property
     def values(self) -> list[float]:
@@ -168,8 +161,8 @@ class World:
     def __init__(self, settings: dict[str, Any] | None = None, **door: Any) -> None:
         self.settings = DoorSettings(port=0, **(settings or {}))
         self.arguments = door
-        self.log = MemoryLog()
         self.store = MemoryStore()
+        self.log = MemoryLog(self.store)
         self.clock = Clock()
         self.failpoints: list[str] = []
         self.failure: BaseException | None = None
@@ -178,9 +171,8 @@ class World:
 
     def start(self) -> None:
         arguments: dict[str, Any] = {
-            "intake": JsonIntake(), "commit": self.log.append, "store": self.store,
-            "quarantine": self.log.quarantine, "clock": self.clock.us, "monotonic": self.clock.monotonic,
-            "failpoint": self.failpoints.append,
+            "intake": JsonIntake(), "log": self.log, "store": self.store, "clock": self.clock.us,
+            "monotonic": self.clock.monotonic, "failpoint": self.failpoints.append,
         }  # fmt: skip
         self.door = Door(self.settings, **{**arguments, **self.arguments})
         self.stop = threading.Event()

@@ -21,11 +21,11 @@ from alerting.metrics import AlertingMetrics
 from alerting.people import People
 from alerting.texts import load_texts
 from console.api import make_api
+from ingest.commit_rows import RoundRows
 from ingest.door.greeting import is_loopback
 from ingest.door.limits import DoorSettings
 from ingest.door.loop import Door
 from ingest.intake import JsonIntake
-from ingest.quarantine import alongside
 from ingest.store_sessions import PostgresSessions
 from registry.logins import KnownLogins
 from schemas.errors import ConfigError
@@ -145,14 +145,14 @@ class OneProcess(Process):
         # Without a login nobody could come in from elsewhere; the door then refuses such an address.
         credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
         where = DoorSettings(host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous)
+        store = PostgresSessions(self.dsn)
         self._door_stop = threading.Event()
         try:
             self.door = Door(
                 where,
                 intake=JsonIntake(),
-                commit=self.writer.append,
-                store=PostgresSessions(self.dsn),
-                quarantine=alongside,
+                log=RoundRows(self.writer.append, store),
+                store=store,
                 clock=self._now_us,
                 credentials=credentials,
                 after_us=self.last_us,

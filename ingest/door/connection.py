@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.door.limits import Cause
-from ingest.door.saved import WillKept
 from ingest.door.session import Session
+from ingest.saved import WillKept
 
 
 @dataclass(slots=True)

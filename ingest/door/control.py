@@ -10,10 +10,10 @@ from ingest.door.access import is_filter, may_publish, may_read
 from ingest.door.connection import Connection, TooLarge
 from ingest.door.limits import Cause, Dropped
 from ingest.door.repeats import Fingerprints
-from ingest.door.saved import IdReleased, IdStored, SubscriptionGone, SubscriptionKept
 from ingest.door.scan import Found
 from ingest.door.state import DoorState
 from ingest.ports import Refused
+from ingest.saved import IdReleased, IdStored, SubscriptionGone, SubscriptionKept
 from schemas import mqtt
 from schemas.errors import Reject
 from schemas.mqtt import Ack, Auth, Bare, Connack, Connect, Disconnect, Publish, Suback, Subscribe, Type, Unsubscribe

@@ -13,9 +13,9 @@ from typing import Any
 from ingest.door.access import may_publish
 from ingest.door.connection import Connection
 from ingest.door.limits import Cause
-from ingest.door.saved import SessionKey, WillKept
 from ingest.door.session import Line
 from ingest.door.state import DoorState
+from ingest.saved import SessionKey, WillKept
 from schemas import mqtt
 from schemas.errors import ConfigError, ServiceAway
 from schemas.mqtt import Connack, Connect

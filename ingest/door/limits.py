@@ -15,6 +15,8 @@ OTHER_FILES = 512
 class DoorSettings:
     """Limits of the door. Sizes in bytes, times in seconds, rates per second."""
 
+    name: str = ""
+    """This door's own among several, for ever; what it keeps is kept under it."""
     host: str = "127.0.0.1"
     port: int = 1883
     """0 takes a free one, see `Door.port`."""

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,21 +25,18 @@ from ingest.door.limits import Cause, Counts, DoorSettings, allow_files
 from ingest.door.newcomers import Newcomers
 from ingest.door.reader import Reader
 from ingest.door.repeats import Fingerprints
-from ingest.door.round import Alongside, Quarantine, Round
-from ingest.door.saved import SessionStore
+from ingest.door.round import Round
 from ingest.door.state import DoorState
 from ingest.door.writer import Writer
 from ingest.intern import ByteTable
-from ingest.ports import Intake
+from ingest.ports import Intake, RoundLog
+from ingest.saved import SessionStore
 from schemas import mqtt
-from schemas.entries import Payload
 from schemas.errors import OutcomeUnknown, ServiceAway
 from schemas.mqtt import Disconnect
 from schemas.mqtt_fields import Reason
 from schemas.principals import Credentials
 
-Commit = Callable[[Sequence[Payload], Alongside | None], object]
-"""`LogWriter.append`: returns when all of it is durable, raises ServiceAway when nothing is."""
 _IDLE_S = 0.2
 """The longest wait for sockets: a stop is seen after it."""
 _TICK_S = 0.25
@@ -54,9 +51,8 @@ class Door:
         settings: DoorSettings,
         *,
         intake: Intake,
-        commit: Commit,
+        log: RoundLog,
         store: SessionStore,
-        quarantine: Quarantine,
         clock: Callable[[], int],
         credentials: Credentials | None = None,
         after_us: int = 0,
@@ -73,7 +69,7 @@ class Door:
         self.state = DoorState(settings, ByteTable(), clock, monotonic)
         self._settings = settings
         self._monotonic = monotonic
-        self._commit = commit
+        self._log = log
         self._failpoint = failpoint
         self._greeting = Greeting(self.state, credentials)
         self.state.restore(store.load(), monotonic(), clock())
@@ -86,7 +82,7 @@ class Door:
         self._events = np.zeros((_READY_AT_ONCE, sockets.EVENT_WORDS), np.int32)
         fingerprints = Fingerprints()
         self._reader = Reader(self.state, Control(self.state, fingerprints), self._epoll)
-        self._round = Round(self.state, intake, store, quarantine, after_us)
+        self._round = Round(self.state, intake, after_us)
         self._writer = Writer(self.state, fingerprints, self._newcomers, self._epoll, self._reader)
         self._outbox: deque[tuple[str, bytes, int, bool]] = deque()
         self._stopping = threading.Event()
@@ -168,7 +164,7 @@ class Door:
         was_away = False
         while True:
             try:
-                self._commit(self._round.payloads, self._round.alongside)
+                self._log.commit(self._round.payloads, self._round.kept, self._round.changes)
                 break
             except OutcomeUnknown:
                 if stop.is_set() or self._stopping.is_set():

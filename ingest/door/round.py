@@ -5,7 +5,6 @@ Nothing here is undone or repeated: a commit that found the log away is tried ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,37 +16,28 @@ from ingest.door.access import NOBODY
 from ingest.door.control import foreign
 from ingest.door.limits import Cause
 from ingest.door.reader import Reader
-from ingest.door.saved import Change, SessionStore, WillGone
 from ingest.door.state import DoorState
-from ingest.ports import Intake, MessageBatch, Refused
+from ingest.ports import Intake, Kept, MessageBatch, Refused
+from ingest.saved import Change, WillGone
 from schemas.entries import Payload, Sensors
 from schemas.mqtt_fields import Reason
 from schemas.readings import I64
 from schemas.topics import STATUS_WORDS, DeviceTopic, device_topic
 
-Alongside = Callable[..., None]
-"""Writes rows within a commit, through its cursor."""
-Quarantine = Callable[[Sequence[Refused], Callable[[Refused], str]], Alongside | None]
-"""Gives what writes the refused messages, each with its sender's client id; None when none of them is kept."""
-
 
 class Round:
-    def __init__(
-        self, state: DoorState, intake: Intake, store: SessionStore, quarantine: Quarantine, after_us: int
-    ) -> None:
+    def __init__(self, state: DoorState, intake: Intake, after_us: int) -> None:
         self._state = state
         self._intake = intake
-        self._store = store
-        self._quarantine = quarantine
         self._arrival_us = after_us
-        self._changes: list[Change] = []
-        self._keep: Alongside | None = None
         self._has_messages = False
         self.payloads: list[Payload] = []
+        self.kept: list[Kept] = []
+        self.changes: list[Change] = []
 
     @property
     def wants_commit(self) -> bool:
-        return bool(self.payloads or self._changes or self._keep)
+        return bool(self.payloads or self.kept or self.changes)
 
     def decide(self, reader: Reader) -> None:
         """Settle everything of the round that `reader` has found, up to its commit."""
@@ -77,15 +67,9 @@ class Round:
             self._answer(one)
         if answered:
             reader.hold_refused()
-        self._keep = self._quarantine(answered, lambda one: senders[one.arrival_us]) if answered else None
-        self._changes = self._state.drain_changes()
-
-    def alongside(self, cursor: Any, last: int = 0) -> None:
-        """Write what shares the commit of the payloads."""
-        if self._keep is not None:
-            self._keep(cursor)
-        if self._changes:
-            self._store.write(cursor, self._changes)
+        source = self._state.settings.name
+        self.kept = [Kept.of(one, senders[one.arrival_us], source) for one in answered if one.kept]
+        self.changes = self._state.drain_changes()
 
     def committed(self) -> None:
         if self._has_messages:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ingest.door.limits import Counts, Dropped
-from ingest.door.saved import Change, Delivered, Queued, SessionGone, SessionKept, SessionKey
+from ingest.saved import Change, Delivered, Queued, SessionGone, SessionKept, SessionKey
 from schemas import mqtt
 from schemas.mqtt import Publish, Subscription
 from schemas.principals import Principal

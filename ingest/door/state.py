@@ -15,10 +15,10 @@ import numpy.typing as npt
 from ingest.door.access import Rights, may_read
 from ingest.door.connection import Columns, Connection
 from ingest.door.limits import Cause, Counts, DoorSettings
-from ingest.door.saved import Change, Retained, Saved, SessionKey, SubscriptionGone, WillGone, WillKept
 from ingest.door.session import Session, Subscriptions, matches
 from ingest.intern import ByteTable
 from ingest.ports import Refused
+from ingest.saved import Change, Retained, Saved, SessionKey, SubscriptionGone, WillGone, WillKept
 from schemas import mqtt
 from schemas.mqtt import Disconnect, Subscription
 from schemas.mqtt_fields import Reason

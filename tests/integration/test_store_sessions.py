@@ -7,7 +7,7 @@ from dataclasses import fields
 import psycopg
 import pytest
 
-from ingest.door.saved import (
+from ingest.saved import (
     Change,
     Delivered,
     IdReleased,

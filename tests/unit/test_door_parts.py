@@ -12,7 +12,7 @@ from ingest.door import scan as scanning
 from ingest.door.access import NOBODY, Rights, is_filter, may_publish, may_read
 from ingest.door.limits import Counts
 from ingest.door.repeats import Fingerprints
-from ingest.door.saved import SessionKey
+from ingest.saved import SessionKey
 from ingest.door.scan import Found
 from ingest.door.session import Session, Subscriptions, matches
 from ingest.door.warm_up import compile_kernels

@@ -60,12 +60,13 @@ def test_a_login_is_checked(version: int, place: int) -> None:
 
 def test_without_a_login_only_loopback_is_open() -> None:
     """On any other address the door does not start without credentials."""
-    log, store = MemoryLog(), MemoryStore()
+    store = MemoryStore()
+    log = MemoryLog(store)
 
     def door(host: str, credentials: OneLogin | None) -> Door:
         return Door(
-            DoorSettings(host=host, port=0), intake=JsonIntake(), commit=log.append, store=store,
-            quarantine=log.quarantine, clock=lambda: 0, credentials=credentials,
+            DoorSettings(host=host, port=0), intake=JsonIntake(), log=log, store=store, clock=lambda: 0,
+            credentials=credentials,
         )  # fmt: skip
 
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
@@ -453,13 +454,14 @@ def test_a_stop_while_the_log_is_away_acknowledges_nothing(world: World) -> None
     assert world.log.values == []
 
 
-def test_a_fenced_door_stops_loudly() -> None:
-    """Another writer holds the log: going on would tear it."""
-
-    def fenced(payloads: object, alongside: object = None) -> int:
+class FencedLog:
+    def commit(self, *_: object) -> int:
         raise Fenced("another writer")
 
-    world = World(commit=fenced)
+
+def test_a_fenced_door_stops_loudly() -> None:
+    """Another writer holds the log: going on would tear it."""
+    world = World(log=FencedLog())
     try:
         client = world.connected()
         client.publish(GOOD)
@@ -486,11 +488,7 @@ def test_a_reset_connection_is_forgotten(world: World) -> None:
 @pytest.mark.parametrize("how", ["stop", "close", "failure"])
 def test_a_door_that_closes_takes_no_message_to_send(how: str) -> None:
     """Its caller would count it as sent, and never say it again."""
-
-    def fenced(payloads: object, alongside: object = None) -> int:
-        raise Fenced("another writer")
-
-    world = World(None, **({"commit": fenced} if how == "failure" else {}))
+    world = World(None, **({"log": FencedLog()} if how == "failure" else {}))
     try:
         if how == "stop":
             world.connected()

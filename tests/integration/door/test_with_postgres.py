@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from ingest.commit_rows import RoundRows
 from ingest.door import Cause
-from ingest.quarantine import alongside
 from ingest.store_sessions import PostgresSessions
 from schemas import mqtt
 from schemas.mqtt import Ack, Connack, Connect, Type, Will
@@ -24,9 +24,10 @@ pytestmark = pytest.mark.integration
 
 @contextmanager
 def started(dsn: str) -> Iterator[World]:
+    store = PostgresSessions(dsn)
     with (
         PostgresLogWriter(dsn) as writer,
-        door_world(commit=writer.append, store=PostgresSessions(dsn), quarantine=alongside) as world,
+        door_world(log=RoundRows(writer.append, store), store=store) as world,
     ):
         yield world
 

@@ -1,4 +1,4 @@
-"""What of the door outlives a kill: sessions, subscriptions, wills, retained messages, QoS 2 ids and queued messages.
+"""What of a door outlives a kill: sessions, subscriptions, wills, retained messages, QoS 2 ids and queued messages.
 
 The door hands its changes to the commit of the round that made them, and answers its client after that commit.
 """
