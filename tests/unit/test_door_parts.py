@@ -12,11 +12,11 @@ from ingest.door import scan as scanning
 from ingest.door.access import NOBODY, Rights, is_filter, may_publish, may_read
 from ingest.door.limits import Counts
 from ingest.door.repeats import Fingerprints
-from ingest.saved import SessionKey
 from ingest.door.scan import Found
 from ingest.door.session import Session, Subscriptions, matches
 from ingest.door.warm_up import compile_kernels
 from ingest.intern import ByteTable
+from ingest.saved import SessionKey
 from schemas import mqtt
 from schemas.mqtt import Ack, Subscription, Type
 from schemas.principals import ANONYMOUS, Principal
