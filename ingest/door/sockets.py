@@ -22,7 +22,8 @@ from scoring.compiled import kernel
 I32 = npt.NDArray[np.int32]
 
 _types: Any = types
-_carray: Any = numba.carray  # type: ignore[attr-defined]
+_numba: Any = numba
+_carray = _numba.carray
 _external = _types.ExternalFunction
 _epoll_wait = _external("epoll_wait", _types.int32(_types.int32, _types.uintp, _types.int32, _types.int32))
 _recv = _external("recv", _types.intp(_types.int32, _types.uintp, _types.uintp, _types.int32))
