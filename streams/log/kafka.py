@@ -177,7 +177,7 @@ class KafkaLog:
         """Calls under way end with ServiceAway."""
         self._closed = True
         self._producer.purge()
-        self._serve(1.0)
+        self._producer.flush(1.0)
 
     def __enter__(self) -> KafkaLog:
         return self

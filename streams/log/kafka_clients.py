@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +13,9 @@ from confluent_kafka import KafkaError
 from schemas.errors import ConfigError, ServiceAway, TocsinError
 
 _log = structlog.get_logger(__name__)
+_AGAIN_S = 10.0
+_SHAPES = 100
+_NUMBERS = re.compile(r"[0-9]+")
 _WARNING = 4
 """Of librdkafka's levels; above it are notes on its own affairs."""
 _REFUSED = frozenset(
@@ -62,7 +67,19 @@ def _ignore(_: KafkaError) -> None:
 
 
 class _Words:
-    """Stands in for a `logging.Logger`."""
+    """Stands in for a `logging.Logger`; a client that says one thing over and over is heard once in a while."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
 
     def log(self, level: int, text: str, *values: object) -> None:
-        _log.warning("kafka_client", level=level, said=text % values if values else text)
+        said = text % values if values else text
+        # What differs from one saying to the next are numbers: ports, milliseconds, counts.
+        shape = _NUMBERS.sub("", said)
+        now = time.monotonic()
+        if now - self._said.get(shape, -_AGAIN_S) < _AGAIN_S:
+            return
+        if len(self._said) > _SHAPES:
+            self._said.clear()
+        self._said[shape] = now
+        _log.warning("kafka_client", level=level, said=said)

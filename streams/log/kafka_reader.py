@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import structlog
@@ -15,9 +15,7 @@ from schemas.entries import Entry
 from schemas.errors import CorruptState, ServiceAway
 from streams.log.kafka_clients import client_config, translated
 from streams.log.records import payload_of
-
-Unreadable = Callable[[int, int, bytes, bytes, str], None]
-"""Told of a record that is no entry: partition, number, key, value, why. Returns when that is kept."""
+from streams.log.unreadable import Unreadable
 
 _SLICE_S = 0.1
 """`close` from another thread is heeded within this."""
@@ -63,6 +61,8 @@ class KafkaPartitionsReader:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
+                # A question to the broker waits behind the fetch under way.
+                "fetch.wait.max.ms": 100,
                 "fetch.queue.backoff.ms": 10,
                 "fetch.error.backoff.ms": 100,
                 "queued.max.messages.kbytes": _QUEUED_KB,
@@ -81,9 +81,10 @@ class KafkaPartitionsReader:
         entries: list[Entry] = []
         while not entries and self._is_at_hand(limit, ask=not is_idle):
             while self._held and len(entries) < limit:
-                message = self._held.popleft()
+                message = self._held[0]
                 partition, number = message.partition() or 0, (message.offset() or 0) + 1
                 entry = self._entry(message, partition, number)
+                self._held.popleft()
                 self._passed[partition] = number
                 if entry is not None:
                     self._given[partition] = number

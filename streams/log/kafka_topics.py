@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +23,8 @@ from schemas.kafka import Topic
 from streams.log.kafka_clients import client_config, translated
 
 _PATIENCE_S = 10.0
+_LOOK_S = 0.02
+_EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()
 _T = TypeVar("_T")
 
 
@@ -57,6 +60,8 @@ def make_topics(servers: str, topics: Iterable[Topic], config: Mapping[str, str]
         )
         for future in made.values():
             _answer(future, unless=KafkaError.TOPIC_ALREADY_EXISTS)
+        for topic in missing:
+            _ends(admin, topic.name, range(topic.partitions))
     _set(admin, [topic for topic in declared if topic.name in found])
     return [topic.name for topic in missing]
 
@@ -74,14 +79,27 @@ def ends_of(
     servers: str, topic: str, partitions: Sequence[int], config: Mapping[str, str] | None = None
 ) -> dict[int, Ends]:
     """The first and the last entry of each partition. Raises as `make_topics` does."""
-    admin = AdminClient(client_config(servers, config or {}))
-    found: list[dict[int, int]] = []
-    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
-        asked = admin.list_offsets(
-            {TopicPartition(topic, partition): spec for partition in partitions}, request_timeout=_PATIENCE_S
-        )
-        found.append({tp.partition: _answer(future).offset for tp, future in asked.items()})
-    return {partition: Ends(found[0][partition] + 1, found[1][partition]) for partition in partitions}
+    return _ends(AdminClient(client_config(servers, config or {})), topic, partitions)
+
+
+def _ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int, Ends]:
+    """Asks again for a while: a topic has no leaders for a moment after its birth, or after a broker's death."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            first, last = (_offsets(admin, topic, partitions, spec) for spec in (_EARLIEST, _LATEST))
+            return {partition: Ends(first[partition] + 1, last[partition]) for partition in partitions}
+        except KafkaException as error:
+            problem = translated(error.args[0])
+            if isinstance(problem, ConfigError) or time.monotonic() > until:
+                raise problem from error
+            time.sleep(_LOOK_S)
+
+
+def _offsets(admin: AdminClient, topic: str, partitions: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
+    wanted = {TopicPartition(topic, partition): spec for partition in partitions}
+    asked = admin.list_offsets(wanted, request_timeout=_PATIENCE_S)
+    return {place.partition: future.result(_PATIENCE_S + 1.0).offset for place, future in asked.items()}
 
 
 def _set(admin: AdminClient, topics: Sequence[Topic]) -> None:
