@@ -13,6 +13,34 @@ from schemas.errors import ServiceAway
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+_BOUND = """
+    SET synchronous_commit = on;
+    SET client_connection_check_interval = '1s';
+    SET idle_in_transaction_session_timeout = '5s'
+"""
+"""What was committed is on disk before anything is sent; our own death, or a cut, frees our locks as soon."""
+
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout)
+
+
+def session_name(part: str, instance: str = "") -> str:
+    """What PostgreSQL shows of a session (`application_name`): the part, and the process that it belongs to."""
+    return f"tocsin {part} of {instance}" if instance else f"tocsin {part}"
+
+
+def open_connection(dsn: str, name: str) -> Connection:
+    """A session whose end is noticed within some five seconds, on both sides. Raises psycopg.OperationalError."""
+    connection = psycopg.connect(
+        dsn, autocommit=True, application_name=name, connect_timeout=5, keepalives_idle=2, keepalives_interval=1,
+        keepalives_count=3, tcp_user_timeout=5_000,
+    )  # fmt: skip
+    try:
+        connection.execute(_BOUND)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
 
 class Database:
     """One connection, used by one thread at a time; made when first needed, made again after it broke.
@@ -36,7 +64,7 @@ class Database:
             connection = self._open()
             with connection.pipeline(), connection.transaction():
                 yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except _LOST as error:
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
 
@@ -47,7 +75,7 @@ class Database:
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            connection = psycopg.connect(self._dsn, autocommit=True, application_name=self._name, connect_timeout=5)
+            connection = open_connection(self._dsn, self._name)
             # Bodies are decoded by their own types; a dict in between would cost twice.
             connection.adapters.register_loader("jsonb", TextLoader)
             try:

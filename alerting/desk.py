@@ -7,6 +7,7 @@ then is anything sent. Whoever commits alarm events calls `wake`; without it the
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -15,14 +16,14 @@ import structlog
 from alerting import ledger, store
 from alerting.bundle import said_of
 from alerting.composer import Composer
-from alerting.database import Connection, Database
+from alerting.database import Connection, Database, session_name
 from alerting.life import Alarm, Suppression
 from alerting.message import Texts, line_of
 from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
 from alerting.overdue import OverdueWatch
 from alerting.plan import Plan, Telling, message_id, plan, plan_afresh
-from alerting.ports import Channel, Clock, Failpoint
+from alerting.ports import Clock
 from alerting.routes import Recipient, Routes
 from alerting.store import AtOnce, Due, Sending
 from schemas.alarms import AlarmEvent
@@ -30,6 +31,8 @@ from schemas.errors import Fenced, ServiceAway
 from schemas.notifications import Line
 
 CONSUMER = "desk"
+TURNS = "tocsin_turns"
+"""Channel of NOTIFY: the desk of the partition that is named has taken events."""
 _US = 1_000_000
 _EVENTS_A_TURN = 500
 _DUE_A_TURN = 50
@@ -37,6 +40,10 @@ _DUE_A_TURN = 50
 _LOOK_S = 1.0
 _LOOK_AT_SUPPRESSED_US = 5 * _US
 _WAIT_FOR_WARNING_US = 2 * _US
+_HUNG_S = 10.0
+"""A turn takes milliseconds, and the longest wait between two a second."""
+_KEEP_LOCK = "SET tcp_keepalives_idle = 2; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3"
+"""So that the server, too, notices a cut, and the lock is free."""
 _log = structlog.get_logger("alerting.desk")
 
 SuppressionOf = Callable[[str, str], Suppression]
@@ -45,6 +52,10 @@ SuppressionOf = Callable[[str, str], Suppression]
 
 def nothing_suppressed(enterprise: str, device: str) -> Suppression:
     return Suppression.NONE
+
+
+class ServedElsewhere(ServiceAway):
+    """Another desk has this partition's lock."""
 
 
 class Desk:
@@ -58,36 +69,42 @@ class Desk:
         self,
         dsn: str,
         routes: Routes,
-        channels: Mapping[str, Channel],
+        outbox: Outbox,
         texts: Mapping[str, Texts],
         metrics: AlertingMetrics,
         clock: Clock,
-        failpoint: Failpoint,
         *,
         partition: int = 0,
+        shares: bool = False,
+        instance: str = "",
         suppression_of: SuppressionOf = nothing_suppressed,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        """`channels` by name, one for each channel that `routes` speaks of. on_turn: called after a turn that took
-        events.
+        """outbox: the process's, with a channel for each that `routes` speaks of; whoever made it stops it.
+
+        shares: there are desks in other processes, so `run` returns when one of them serves the partition (else it
+        waits for it), and a turn that took events is told to them by NOTIFY.  instance: the process's name, for those
+        who look into PostgreSQL.  on_turn: called after a turn that took events.
         """
         self._routes = routes
-        self._channels = channels
-        self._composer = Composer(texts, {name: channel.facts for name, channel in channels.items()})
+        self._composer = Composer(texts, outbox.facts)
         self._overdue = OverdueWatch(partition, metrics)
         self._metrics = metrics
         self._clock = clock
         self._partition = partition
         self._suppression_of = suppression_of
         self._on_turn = on_turn
-        self._database = Database(dsn, "tocsin desk", self._take_lock)
-        self._outbox = Outbox(dsn, channels, clock, metrics, failpoint, self._queued)
+        self._shares = shares
+        self._database = Database(dsn, session_name(f"desk {partition}", instance), self._take_lock)
+        self._outbox = outbox
+        self._tray = outbox.tray(self._queued)
         self._condition = threading.Condition()
         self._woken = True
         self._stopping = False
         self._due_us: int | None = 0
         self._position: int | None = None
         self._trouble = "starting"
+        self._turned_at = time.monotonic()
         self._overdue_looked_us = 0
         self._suppressed_looked_us = 0
 
@@ -107,14 +124,21 @@ class Desk:
 
     def trouble(self) -> str:
         """Empty when all is well, else what is wrong, for a person."""
-        return "; ".join(said for said in (self._trouble, self._outbox.trouble()) if said)
+        quiet_s = time.monotonic() - self._turned_at
+        hung = f"no turn for {quiet_s:.0f} s" if quiet_s > _HUNG_S and not self._trouble else ""
+        return "; ".join(said for said in (self._trouble, hung, self._outbox.trouble()) if said)
+
+    @property
+    def position(self) -> int:
+        """`seq` of the last alarm event that was taken; 0 while that is not known."""
+        return self._position or 0
 
     def wait_for_ledger(self, timeout_s: float) -> bool:
         """Wait until the answer to every message handed over is recorded; False when `timeout_s` has passed."""
-        return self._outbox.wait_until_empty(timeout_s)
+        return self._tray.wait_until_empty(timeout_s)
 
     def run(self, stop_timeout_s: float = 3.0) -> None:
-        """Serve until `stop`, then close the channels.
+        """Serve until `stop`; then what was not begun is back in the queue and the rest in the ledger.
 
         A PostgreSQL that is away is waited for. Raises Fenced when another desk is at work.
         """
@@ -123,6 +147,13 @@ class Desk:
                 try:
                     busy = self.serve_once()
                     self._trouble = ""
+                    self._turned_at = time.monotonic()
+                except ServedElsewhere as error:
+                    self._trouble = error.what
+                    if self._shares:
+                        return
+                    self._sleep(error.retry_after_s)
+                    continue
                 except ServiceAway as error:
                     if not self._trouble:
                         _log.warning("the desk waits", service=error.service, what=error.what)
@@ -136,9 +167,9 @@ class Desk:
             self._trouble = error.what
             raise
         finally:
-            self._outbox.stop(stop_timeout_s)
-            for channel in self._channels.values():
-                channel.close()
+            # The lock goes last: whoever serves the partition next finds in the ledger what became of our messages.
+            self._tray.close(stop_timeout_s)
+            self._overdue.forget()
             self._database.close()
 
     def serve_once(self) -> bool:
@@ -178,6 +209,8 @@ class Desk:
             self._record(connection, turn)
             last = rows[-1][0]
             store.move_position(connection, CONSUMER, self._partition, last)
+            if self._shares:
+                store.announce(connection, TURNS, self._partition)
         self._position = last
         self._hand_over(turn)
         for _, event, _ in rows:
@@ -222,7 +255,7 @@ class Desk:
 
     def _hand_over(self, turn: _Turn) -> None:
         """After the commit."""
-        self._outbox.hand_over(message.sending for message in turn.messages)
+        self._tray.hand_over(message.sending for message in turn.messages)
         self._metrics.planned.labels("at_once").inc(len(turn.messages))
         self._metrics.planned.labels("bundled").inc(len(turn.bundled))
         for _, telling in turn.bundled:
@@ -282,7 +315,7 @@ class Desk:
                 if sending is not None:
                     sendings.append(sending)
             next_due_us = store.next_due(connection, self._partition)
-        self._outbox.hand_over(sendings)
+        self._tray.hand_over(sendings)
         with self._condition:
             self._due_us = next_due_us
         return len(rows)
@@ -336,11 +369,12 @@ class Desk:
         return min(max((self._due_us - self._clock()) / _US, 0.0), _LOOK_S)
 
     def _take_lock(self, connection: Connection) -> None:
+        connection.execute(_KEEP_LOCK)
         row = connection.execute(
             "SELECT pg_try_advisory_lock(hashtext('tocsin.desk'), %s)", [self._partition]
         ).fetchone()
         if row != (True,):
-            raise ServiceAway("the desk", f"another one serves partition {self._partition}")
+            raise ServedElsewhere("the desk", f"another one serves partition {self._partition}")
 
 
 @dataclass(slots=True)

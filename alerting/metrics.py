@@ -33,7 +33,7 @@ class AlertingMetrics:
             "tocsin_alerting_repeated_total", "Sends made again because no answer was recorded.", registry=registry
         )
         self.waiting = Gauge(
-            "tocsin_alerting_waiting", "Notifications that are not settled.", ["status"], registry=registry
+            "tocsin_alerting_waiting", "Notifications that are not settled.", ["status", "partition"], registry=registry
         )
         self.handed_over_s = Histogram(
             "tocsin_alerting_handed_over_seconds",

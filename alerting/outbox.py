@@ -4,6 +4,9 @@ A message comes here with its attempt already committed as started. After the ch
 finished, the message settled and its receipts stamped, all in one transaction for as many answers as have come by
 then. A kill between the send and that transaction repeats the send under the same id; the ledger then shows an
 attempt without an answer.
+
+A process has one outbox, however many desks it has: a channel's `concurrency` for a recipient counts over all of them,
+and the worst goes first whichever partition it is of. Each desk hands its messages over through a tray of its own.
 """
 
 from __future__ import annotations
@@ -31,58 +34,42 @@ _US = 1_000_000
 _STAMPED_TOGETHER = 500
 _GATHER_S = 0.01
 """A transaction of the ledger costs as much as thirty answers in it; nothing waits for it but the ledger."""
+_NOT_BEGUN = Answer(Outcome.AGAIN, "stopped before it was sent")
 _log = structlog.get_logger("alerting.outbox")
 
 
 class Outbox:
-    """Threads: up to `facts.concurrency` for each recipient, begun when needed, and one that writes the ledger.
-
-    on_queued: called after a message went back into the queue, with the time at which it is due.
-    """
+    """Threads: up to `facts.concurrency` for each recipient, begun when needed, and one that writes the ledger."""
 
     def __init__(
-        self,
-        dsn: str,
-        channels: Mapping[str, Channel],
-        clock: Clock,
-        metrics: AlertingMetrics,
-        failpoint: Failpoint,
-        on_queued: Callable[[int], None],
+        self, dsn: str, channels: Mapping[str, Channel], clock: Clock, metrics: AlertingMetrics, failpoint: Failpoint
     ) -> None:
+        """channels: by name; closed by `stop`."""
+        self.facts = {name: channel.facts for name, channel in channels.items()}
         self._database = Database(dsn, "tocsin outbox")
         self._channels = channels
         self._clock = clock
         self._metrics = metrics
         self._failpoint = failpoint
-        self._on_queued = on_queued
         self._lanes: dict[str, _Lane] = {}
-        self._in_the_air: set[str] = set()
+        self._in_the_air: dict[str, Tray] = {}
         self._lock = threading.Condition()
-        self._answers: queue.SimpleQueue[Settled | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Tray, Settled] | None] = queue.SimpleQueue()
+        self._ledger_waits = False
         self._stopping = threading.Event()
         self._ledger = threading.Thread(target=self._keep_ledger, name="tocsin-ledger", daemon=True)
         self._ledger.start()
 
-    def hand_over(self, sendings: Iterable[Sending]) -> None:
-        """Send them, worst grade first within each recipient. Does not wait."""
-        for sending in sendings:
-            name = sending.recipient.name
-            with self._lock:
-                self._in_the_air.add(sending.notification.id)
-                lane = self._lanes.get(name)
-                if lane is None:
-                    lane = self._lanes[name] = _Lane(self._channels[sending.recipient.channel], self._send)
-            lane.put(sending)
+    def tray(self, on_queued: Callable[[int], None]) -> Tray:
+        """A way in for one desk. on_queued: called after a message went back into the queue, with the time at which
+        it is due.
+        """
+        return Tray(self, on_queued)
 
     def in_the_air(self) -> frozenset[str]:
         """Ids of messages that were handed over and are not in the ledger yet."""
         with self._lock:
             return frozenset(self._in_the_air)
-
-    def wait_until_empty(self, timeout_s: float) -> bool:
-        """Wait until nothing is in the air; False when `timeout_s` has passed."""
-        with self._lock:
-            return self._lock.wait_for(lambda: not self._in_the_air, timeout_s)
 
     def trouble(self) -> str:
         """Names the threads that ended by a defect, for a person; empty when there are none."""
@@ -94,39 +81,71 @@ class Outbox:
             ended.append("the ledger's writer")
         return f"{' and '.join(ended)} ended by a defect: restart, nothing is lost" if ended else ""
 
-    def stop(self, timeout_s: float) -> None:
-        """Let running sends end, put the rest back into the queue, write the ledger. At most about `timeout_s`."""
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """Let running sends end, put the rest back into the queue, write the ledger, close the channels.
+
+        At most about `timeout_s`.
+        """
         self._stopping.set()
         with self._lock:
             lanes = list(self._lanes.values())
         share_s = timeout_s / (2 * max(len(lanes), 1))
         for lane in lanes:
-            for sending in lane.stop(share_s):
-                self._settle(sending, Answer(Outcome.AGAIN, "stopped before it was sent"))
+            for tray, sending in lane.stop(share_s):
+                self._settle(tray, sending, _NOT_BEGUN)
         self._answers.put(None)
         self._ledger.join(timeout_s / 2)
         self._database.close()
+        for channel in self._channels.values():
+            channel.close()
 
-    def _send(self, channel: Channel, sendings: list[Sending]) -> None:
-        recipient: Recipient = sendings[0].recipient
+    def _hand_over(self, tray: Tray, sendings: Iterable[Sending]) -> None:
+        for sending in sendings:
+            name = sending.recipient.name
+            with self._lock:
+                self._in_the_air[sending.notification.id] = tray
+                lane = self._lanes.get(name)
+                if lane is None:
+                    lane = self._lanes[name] = _Lane(self._channels[sending.recipient.channel], self._send)
+            lane.put(tray, sending)
+
+    def _take_back(self, tray: Tray) -> None:
+        with self._lock:
+            lanes = list(self._lanes.values())
+        for lane in lanes:
+            for sending in lane.take_back(tray):
+                self._settle(tray, sending, _NOT_BEGUN)
+
+    def _wait_until_empty(self, tray: Tray, timeout_s: float, *, patient: bool) -> bool:
+        with self._lock:
+            self._lock.wait_for(
+                lambda: not self._has(tray) or (self._ledger_waits and not patient), timeout_s
+            )  # fmt: skip
+            return not self._has(tray)
+
+    def _has(self, tray: Tray) -> bool:
+        return any(one is tray for one in self._in_the_air.values())
+
+    def _send(self, channel: Channel, taken: list[tuple[Tray, Sending]]) -> None:
+        recipient: Recipient = taken[0][1].recipient
         try:
-            answers = channel.send(recipient, [s.notification for s in sendings])
+            answers = channel.send(recipient, [sending.notification for _, sending in taken])
         except (Exception, SystemExit) as error:  # noqa: BLE001  a channel's defect must not end its lane
             _log.error("channel failed", channel=channel.facts.name, error=type(error).__name__)
-            answers = [Answer(Outcome.UNKNOWN, type(error).__name__)] * len(sendings)
+            answers = [Answer(Outcome.UNKNOWN, type(error).__name__)] * len(taken)
         self._failpoint("after_send_before_stamp")
-        for sending, answer in zip(sendings, answers, strict=True):
-            self._settle(sending, answer)
+        for (tray, sending), answer in zip(taken, answers, strict=True):
+            self._settle(tray, sending, answer)
 
-    def _settle(self, sending: Sending, answer: Answer) -> None:
+    def _settle(self, tray: Tray, sending: Sending, answer: Answer) -> None:
         notification = sending.notification
-        facts = self._channels[sending.recipient.channel].facts
+        facts = self.facts[sending.recipient.channel]
         now_us = self._clock()
         settlement = settle(
             notification.id, answer, notification.attempt, (now_us - notification.queued_us) / _US,
             facts.give_up_s, now_us,
         )  # fmt: skip
-        self._answers.put(Settled(sending, answer, now_us, settlement, facts.delivers))
+        self._answers.put((tray, Settled(sending, answer, now_us, settlement, facts.delivers)))
         self._metrics.sends.labels(facts.name, answer.outcome.value).inc()
         if settlement.status is Status.ACCEPTED and notification.at_once:
             received_us = min(line.received_us for line in notification.lines)
@@ -144,9 +163,9 @@ class Outbox:
                 except queue.Empty:
                     break
             ended = None in batch
-            settled = [answer for answer in batch if answer is not None]
-            if settled and self._write(settled):
-                self._written(settled)
+            answered = [one for one in batch if one is not None]
+            if answered and self._write([settled for _, settled in answered]):
+                self._written(answered)
 
     def _write(self, settled: list[Settled]) -> bool:
         """Until it is written, or we stop: then the next start finds the attempts unfinished and says so."""
@@ -155,24 +174,29 @@ class Outbox:
             try:
                 with self._database.transaction() as connection:
                     ledger.put_settled(connection, settled)
+                self._ledger_waits = False
                 return True
             except ServiceAway as error:
                 if tries == 0:
                     _log.warning("the ledger waits", service=error.service)
+                with self._lock:
+                    self._ledger_waits = True
+                    self._lock.notify_all()
                 if self._stopping.is_set():
                     return False
                 pause.wait(error.retry_after_s)
         return False
 
-    def _written(self, settled: list[Settled]) -> None:
+    def _written(self, answered: list[tuple[Tray, Settled]]) -> None:
         # Before the desk is told: a retry that is due at once must not be taken off the list of what is in the air.
         with self._lock:
-            self._in_the_air.difference_update(s.sending.notification.id for s in settled)
+            for _, s in answered:
+                self._in_the_air.pop(s.sending.notification.id, None)
             self._lock.notify_all()
-        for s in settled:
+        for tray, s in answered:
             notification = s.sending.notification
             if s.settlement.status is Status.QUEUED:
-                self._on_queued(s.settlement.due_us)
+                tray.on_queued(s.settlement.due_us)
             elif s.settlement.status is Status.FAILED:
                 self._metrics.failed.labels(notification.channel).inc()
                 _log.error(
@@ -181,22 +205,47 @@ class Outbox:
                 )  # fmt: skip
 
 
+class Tray:
+    """One desk's messages in the outbox of its process."""
+
+    def __init__(self, outbox: Outbox, on_queued: Callable[[int], None]) -> None:
+        self._outbox = outbox
+        self.on_queued = on_queued
+
+    def hand_over(self, sendings: Iterable[Sending]) -> None:
+        """Send them, worst grade first within each recipient. Does not wait."""
+        self._outbox._hand_over(self, sendings)
+
+    def wait_until_empty(self, timeout_s: float) -> bool:
+        """Wait until nothing of this desk is in the air; False when `timeout_s` has passed."""
+        return self._outbox._wait_until_empty(self, timeout_s, patient=True)
+
+    def close(self, timeout_s: float) -> bool:
+        """Put back into the queue what was not begun, and wait until all of the desk's is in the ledger.
+
+        False when that takes longer than `timeout_s`, or the ledger cannot be written now: whoever serves the
+        partition next finds attempts without an answer.
+        """
+        self._outbox._take_back(self)
+        return self._outbox._wait_until_empty(self, timeout_s, patient=False)
+
+
 class _Lane:
     """The messages of one recipient, worst first, and the threads that send them."""
 
-    def __init__(self, channel: Channel, send: Callable[[Channel, list[Sending]], None]) -> None:
+    def __init__(self, channel: Channel, send: Callable[[Channel, list[tuple[Tray, Sending]]], None]) -> None:
         self._channel = channel
         self._send = send
-        self._waiting: list[tuple[int, int, Sending]] = []
+        self._waiting: list[tuple[int, int, Tray, Sending]] = []
         self._order = itertools.count()
         self._condition = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._stopping = False
 
-    def put(self, sending: Sending) -> None:
+    def put(self, tray: Tray, sending: Sending) -> None:
         with self._condition:
-            heapq.heappush(self._waiting, (-sending.notification.grade, next(self._order), sending))
+            heapq.heappush(self._waiting, (-sending.notification.grade, next(self._order), tray, sending))
             if self._idle:
                 self._idle -= 1  # here, not by the woken thread: the next message must find another one
                 self._condition.notify()
@@ -209,11 +258,19 @@ class _Lane:
         with self._condition:
             return not self._stopping and not all(thread.is_alive() for thread in self._threads)
 
-    def stop(self, timeout_s: float) -> list[Sending]:
+    def take_back(self, tray: Tray) -> list[Sending]:
+        """Returns what of `tray` was not begun."""
+        with self._condition:
+            back = [one[3] for one in self._waiting if one[2] is tray]
+            self._waiting = [one for one in self._waiting if one[2] is not tray]
+            heapq.heapify(self._waiting)
+        return back
+
+    def stop(self, timeout_s: float) -> list[tuple[Tray, Sending]]:
         """Returns what was not begun."""
         with self._condition:
             self._stopping = True
-            left = [sending for _, _, sending in self._waiting]
+            left = [(tray, sending) for _, _, tray, sending in self._waiting]
             self._waiting.clear()
             self._condition.notify_all()
         for thread in self._threads:
@@ -234,5 +291,5 @@ class _Lane:
                     if not self._waiting:
                         continue
                 count = min(self._channel.facts.batch, len(self._waiting))
-                taken = [heapq.heappop(self._waiting)[2] for _ in range(count)]
+                taken = [heapq.heappop(self._waiting)[2:] for _ in range(count)]
             self._send(self._channel, taken)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import structlog
 
 from alerting import ledger
@@ -10,6 +12,7 @@ from alerting.ledger import JournalLine, Overdue
 from alerting.metrics import AlertingMetrics
 from schemas.alarms import Grade
 
+_WAITING = ("planned", "queued", "sending")
 _log = structlog.get_logger("alerting.overdue")
 
 
@@ -30,8 +33,14 @@ class OverdueWatch:
                 "notification overdue", notification=message.id, recipient=message.recipient,
                 enterprise=message.enterprise,
             )  # fmt: skip
-        for status in ("planned", "queued", "sending"):
-            self._metrics.waiting.labels(status).set(waiting.get(status, 0))
+        for status in _WAITING:
+            self._metrics.waiting.labels(status, self._partition).set(waiting.get(status, 0))
+
+    def forget(self) -> None:
+        """The partition is no longer ours to count."""
+        for status in _WAITING:
+            with suppress(KeyError):
+                self._metrics.waiting.remove(status, self._partition)
 
 
 def _line(message: Overdue, now_us: int) -> JournalLine:

@@ -87,7 +87,8 @@ WHERE n.id = l.notification AND n.enterprise = m.enterprise AND n.recipient = m.
   AND n.status = 'planned' AND l.alarm = m.alarm
 
 -- name: put_settled
--- What came of sends: attempts finished, messages moved on, receipts stamped (the first one of its kind counts).
+-- What came of sends: attempts finished, messages moved on, receipts stamped (the first one of its kind counts). An answer
+-- may come after another desk has taken the message over: then only that it was taken still counts.
 WITH settled AS (
     SELECT * FROM jsonb_to_recordset(%(settled)s::jsonb) AS x (
         id text, number integer, finished_us bigint, outcome text, detail text, status text, due_us bigint)
@@ -95,7 +96,8 @@ WITH settled AS (
     UPDATE attempts t SET finished_us = s.finished_us, outcome = s.outcome, detail = s.detail
     FROM settled s WHERE t.notification = s.id AND t.number = s.number
 ), settle AS (
-    UPDATE notifications n SET status = s.status, due_us = s.due_us FROM settled s WHERE n.id = s.id
+    UPDATE notifications n SET status = s.status, due_us = s.due_us FROM settled s
+    WHERE n.id = s.id AND (s.status = 'accepted' OR (n.status = 'sending' AND n.attempts = s.number))
 )
 INSERT INTO receipts (notification, stamp, at_us)
 SELECT id, stamp, at_us
@@ -227,6 +229,10 @@ ON CONFLICT DO NOTHING
 SELECT k.number, a.enterprise FROM acknowledgements k JOIN alarms a ON a.key = k.alarm
 WHERE a.partition = %(partition)s AND k.number > %(after)s ORDER BY k.number
 
+-- name: last_acknowledged
+-- Up to where acknowledgements are seen in the alarms.
+SELECT coalesce(max(number), 0) FROM acknowledgements
+
 -- name: open_alarms
 -- An enterprise's open alarms, worst first.
 SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms
@@ -286,3 +292,29 @@ SELECT alarm_key, seen_step, asked_by, accepted, answer FROM commands WHERE key 
 -- What people asked of the engine about an alarm.
 SELECT key, action, seen_step, asked_by, accepted, coalesce(answer, ''), (extract(epoch FROM asked_at) * 1e6)::bigint
 FROM commands WHERE alarm_key = %(key)s ORDER BY asked_at
+
+-- name: sit_down
+-- This session is a living desk process for as long as it lasts.
+SELECT pg_advisory_lock_shared(hashtext('tocsin.desks'), 0)
+
+-- name: stand_up
+-- It takes no more partitions; the others share without it.
+SELECT pg_advisory_unlock_shared(hashtext('tocsin.desks'), 0)
+
+-- name: look_round
+-- The sessions of the living desk processes, our own among them, and the partitions that are served.
+SELECT pg_backend_pid(),
+       coalesce(array_agg(pid ORDER BY pid) FILTER (WHERE classid = hashtext('tocsin.desks')::oid), '{}'),
+       coalesce(array_agg(objid::integer) FILTER (WHERE classid = hashtext('tocsin.desk')::oid), '{}')
+FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
+-- name: end_silent
+-- Sessions of desks that hang: stopped, or cut off without a word. In a pipeline no timeout of the server's would see them.
+SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid()
+  AND clock_timestamp() - a.state_change > make_interval(secs => %(silent_s)s)
+  AND EXISTS (SELECT FROM pg_locks l
+              WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+                AND l.classid IN (hashtext('tocsin.desk')::oid, hashtext('tocsin.desks')::oid))

@@ -65,6 +65,11 @@ def make_position(connection: Connection, consumer: str, partition: int) -> int:
     return 0 if row is None else int(row[0])
 
 
+def hold_position(connection: Connection, consumer: str, partition: int) -> None:
+    """Wait for another who holds it; hold it until the transaction ends."""
+    connection.execute(_Q["hold_position"], {"consumer": consumer, "partition": partition}).fetchone()
+
+
 def events_after(
     connection: Connection, consumer: str, partition: int, position: int, limit: int
 ) -> list[tuple[int, AlarmEvent, Alarm | None]]:
@@ -125,9 +130,20 @@ def move_position(connection: Connection, consumer: str, partition: int, new: in
     connection.execute(_Q["move_position"], {"consumer": consumer, "partition": partition, "new": new})
 
 
+def announce(connection: Connection, channel: str, partition: int) -> None:
+    """Wake those who LISTEN, once this transaction is committed."""
+    connection.execute("SELECT pg_notify(%s, %s)", [channel, str(partition)])
+
+
 def acknowledged_after(connection: Connection, partition: int, after: int) -> list[tuple[int, str]]:
     """(number, enterprise) of acknowledgements, in order."""
     return connection.execute(_Q["acknowledgements_after"], {"partition": partition, "after": after}).fetchall()
+
+
+def last_acknowledged(connection: Connection) -> int:
+    """The number of the newest acknowledgement, 0 when there is none."""
+    row = connection.execute(_Q["last_acknowledged"]).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def open_alarms(connection: Connection, enterprise: str) -> list[Alarm]:

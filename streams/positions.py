@@ -39,7 +39,8 @@ _MOVE_WITH_OUTPUT = f"""
                             answer = a->>'reason'
           FROM moved, jsonb_array_elements(%(answers)s::text::jsonb) AS a
          WHERE key = a->>'command' AND answered_at IS NULL)
-    SELECT CASE WHEN EXISTS (SELECT FROM judged) THEN pg_notify('tocsin_alarms', '') END FROM moved
+    SELECT CASE WHEN EXISTS (SELECT FROM judged) THEN pg_notify('tocsin_alarms', %(partition)s::text) END
+      FROM moved
 """  # noqa: S608 - put together from our own text
 
 

@@ -9,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import psycopg
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from alerting.desk import Desk
 from alerting.metrics import AlertingMetrics
+from alerting.outbox import Outbox
 from alerting.ports import Answer, Channel, Outcome
 from alerting.routes import Recipient, Routes
 from alerting.texts import load_texts
@@ -50,32 +52,40 @@ def event(
 
 @dataclass
 class Story:
-    """Events of one partition, in order, written into `alarm_events` as the engine does."""
+    """Events of one partition, in order, written into `alarm_events` as the engine does, with its NOTIFY."""
 
     dsn: str
     seq: int = 0
+    partition: int = 0
     steps: dict[str, int] = field(default_factory=dict)
     grades: dict[str, Grade] = field(default_factory=dict)
 
     def tell(self, *events: AlarmEvent) -> list[AlarmEvent]:
         """Give each its seq, commit all, return them."""
+        with psycopg.connect(self.dsn) as connection:
+            return self.tell_by(connection, *events)
+
+    def tell_by(self, connection: psycopg.Connection[Any], *events: AlarmEvent) -> list[AlarmEvent]:
+        """The same, by a connection that is there."""
         told = []
         for e in events:
             self.seq += 1
-            told.append(AlarmEvent(**{**{f: getattr(e, f) for f in e.__struct_fields__}, "seq": self.seq}))
-        with psycopg.connect(self.dsn) as connection:
+            told.append(structs.replace(e, seq=self.seq, partition=self.partition))
+        with connection.transaction():
             connection.cursor().executemany(
                 "INSERT INTO alarm_events (key, step, partition, seq, entry, state, subject, enterprise, device,"
                 " family, kind, grade, active, latched, late, event_us, body)"
-                " VALUES (%s, %s, 0, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 [
                     (
-                        e.key, e.step, e.seq, e.entry, e.state.value, e.subject, e.enterprise, e.device, e.family,
-                        e.kind.value, int(e.grade), e.active, e.latched, e.late, e.event_us, encode_event(e).decode(),
+                        e.key, e.step, e.partition, e.seq, e.entry, e.state.value, e.subject, e.enterprise, e.device,
+                        e.family, e.kind.value, int(e.grade), e.active, e.latched, e.late, e.event_us,
+                        encode_event(e).decode(),
                     )
                     for e in told
                 ],
             )  # fmt: skip
+            connection.execute("SELECT pg_notify('tocsin_alarms', %s)", [str(self.partition)])
         return told
 
 
@@ -119,6 +129,31 @@ class HeldChannel:
         pass
 
 
+def make_outbox(
+    dsn: str,
+    clock: Callable[[], int],
+    *channels: Channel,
+    metrics: AlertingMetrics | None = None,
+    failpoint: Callable[[str], None] = lambda name: None,
+) -> Outbox:
+    by_name = {channel.facts.name: channel for channel in channels}
+    return Outbox(dsn, by_name, clock, metrics or AlertingMetrics(CollectorRegistry()), failpoint)
+
+
+class LoneDesk(Desk):
+    """A desk with an outbox of its own, which ends with it."""
+
+    def __init__(self, dsn: str, routes: Routes, outbox: Outbox, clock: Callable[[], int], **more: Any) -> None:
+        self._own = outbox
+        super().__init__(dsn, routes, outbox, load_texts(), AlertingMetrics(CollectorRegistry()), clock, **more)
+
+    def run(self, stop_timeout_s: float = 3.0) -> None:
+        try:
+            super().run(stop_timeout_s)
+        finally:
+            self._own.stop(stop_timeout_s)
+
+
 def make_desk(
     dsn: str,
     routes: Routes,
@@ -127,16 +162,8 @@ def make_desk(
     failpoint: Callable[[str], None] = lambda name: None,
     **more: Any,
 ) -> Desk:
-    return Desk(
-        dsn,
-        routes,
-        {channel.facts.name: channel for channel in channels},
-        load_texts(),
-        AlertingMetrics(CollectorRegistry()),
-        clock,
-        failpoint,
-        **more,
-    )
+    """A desk alone; `stop` and then `run` end it with all it has."""
+    return LoneDesk(dsn, routes, make_outbox(dsn, clock, *channels, failpoint=failpoint), clock, **more)
 
 
 class FarEnd:

@@ -18,6 +18,7 @@ from alerting.channels.mqtt_events import MqttEvents
 from alerting.desk import Desk
 from alerting.heartbeat import Heartbeat
 from alerting.metrics import AlertingMetrics
+from alerting.outbox import Outbox
 from alerting.people import People
 from alerting.texts import load_texts
 from console.api import make_api
@@ -151,7 +152,7 @@ class OneProcess(Process):
             self.door = Door(
                 where,
                 intake=JsonIntake(),
-                log=RoundRows(self.writer.append, store),
+                log=RoundRows(self.writer.append, store.write),
                 store=store,
                 clock=self._now_us,
                 credentials=credentials,
@@ -170,15 +171,17 @@ class OneProcess(Process):
         channels = make_channels(
             self.settings, self.dsn, texts, self._clock, self._now_us, self._terminal, self._colour
         )
+        metrics = AlertingMetrics(self.metrics)
+        outbox = Outbox(self.dsn, channels, self._now_us, metrics, self._failpoint)
+        self._closers.append(outbox.stop)
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
         self.desk = Desk(
             self.dsn,
             routes_of(self.settings),
-            channels,
+            outbox,
             texts,
-            AlertingMetrics(self.metrics),
+            metrics,
             self._now_us,
-            self._failpoint,
             suppression_of=self.housekeeping.suppression_of,
             on_turn=self.mqtt_events.wake,
         )

@@ -109,9 +109,10 @@ class MqttEvents:
         with self._database.transaction() as connection:
             store.make_position(connection, CONSUMER, self._partition)
             store.make_position(connection, DESK, self._partition)
-            acknowledged = store.acknowledged_after(connection, self._partition, 0)
+            # Held, so that one who is about to end cannot say an older state after ours.
+            store.hold_position(connection, CONSUMER, self._partition)
+            self._acknowledged = store.last_acknowledged(connection)
             self._publish_states(connection, store.enterprises_with_open_alarms(connection, self._partition))
-        self._acknowledged = acknowledged[-1][0] if acknowledged else 0
         self._begun = True
 
     def _publish_states(self, connection: Connection, enterprises: Iterable[str]) -> None:
