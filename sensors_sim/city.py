@@ -50,8 +50,9 @@ def enterprise_name(number: int) -> str:
 class City:
     """n shops. `second()` advances by one second and returns what is sent in it."""
 
-    def __init__(self, scenario: plans.Scenario, shop: plans.ShopPlan, shops: int, seed: int) -> None:
-        self.enterprises = tuple(enterprise_name(i + 1) for i in range(shops))
+    def __init__(self, scenario: plans.Scenario, shop: plans.ShopPlan, shops: int, seed: int, first: int = 1) -> None:
+        """first: the number of the first shop, so that cities side by side have shops of their own."""
+        self.enterprises = tuple(enterprise_name(i + first) for i in range(shops))
         self.t_s = 0
         self._shop = shop
         self._start_of_day_s = scenario.start_of_day_s

@@ -20,6 +20,14 @@ _STOP_S = 4.0
 _log = structlog.get_logger(__name__)
 
 
+def obey() -> threading.Event:
+    """An event that SIGINT and SIGTERM set. From the main thread."""
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    return told
+
+
 class Process:
     """`start`, then `wait` until it is told to stop or a part fails, then `stop`."""
 
@@ -47,9 +55,8 @@ class Process:
         self._told.set()
 
     def obey_signals(self) -> None:
-        """SIGINT and SIGTERM tell it to stop. From the main thread."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.tell_to_stop())
+        """SIGINT and SIGTERM tell it to stop. From the main thread, before `start`."""
+        self._told = obey()
 
     def stop(self) -> None:
         """End every part within about five seconds; what was acknowledged is on disk already.

@@ -26,6 +26,7 @@ def sim(
     scenario: Annotated[str, typer.Argument(help=f"One of {', '.join(names())}, or a .toml file of yours.")],
     broker: Annotated[str, typer.Option(help="The MQTT endpoint.")] = "mqtt://127.0.0.1:1883",
     shops: Annotated[int, typer.Option(min=1, max=100_000, help="How many shops live through it.")] = 20,
+    first: Annotated[int, typer.Option(min=1, help="Number of the first shop, for cities side by side.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings.")] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=1000.0, help="Times as fast as life.")] = 1.0,
     seconds: Annotated[
@@ -49,7 +50,7 @@ def sim(
     """
     plan, shop = load(scenario)
     length_s = plan.seconds if seconds is None else seconds * speed
-    city = City(plan, shop, shops, seed)
+    city = City(plan, shop, shops, seed, first)
     publisher = Publisher(
         Broker.parse(broker, username, password), city.devices, clients=clients, monotonic=time.monotonic
     )

@@ -196,6 +196,11 @@ class LocalCluster:
         return {**told, **self.plan.environment}
 
     @property
+    def broker_url(self) -> str:
+        """Of the broker that the bridges read; empty where there is none."""
+        return self.mosquitto.url if self.mosquitto is not None else ""
+
+    @property
     def mqtt_ports(self) -> list[int]:
         """Of the doors that run."""
         return [m.running.mqtt_port for name, m in self.members.items() if name.startswith("door-") and m.is_alive()]
