@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.alarms import AlarmEvent, Answer, Evidence, Grade, Kind, State
 from schemas.entries import (
@@ -26,7 +26,7 @@ from schemas.measures import BY_NAME
 from schemas.readings import Origin, Quality, ReadingBatch
 from schemas.rules import Rule, RulePack, Signal
 from scoring.naive_alarms import Alarm, Moment, Step
-from scoring.naive_plan import DeviceState, concerns, is_of_device, known, replanned, rules_for, unit_of
+from scoring.naive_plan import DeviceState, concerns, is_of_device, known, replanned, rules_for, unit_of, what_counts
 from scoring.naive_sensor import LATE_US, Phase, RuleState, SensorState, Transition
 
 HOLE_US = 10_000_000
@@ -275,13 +275,17 @@ class NaiveEngine:
     def _activate(self, activated: PackActivated) -> None:
         if self._read_pack is None:
             raise ValueError("a pack was activated, but this twin was given no read_pack")
+        if (activated.version, activated.toml) == (self.pack.version, self.pack.toml):
+            return
         for sensor in self._sensors.values():
             self._end_backfill(sensor)
-        self.pack = self._read_pack(activated.toml, activated.version)
+        self.pack = replace(self._read_pack(activated.toml, activated.version), toml=activated.toml)
         self._replan(self._devices.values(), "pack")
 
     def _learn_facts(self, facts: DeviceFacts) -> None:
         device = self._device(facts.enterprise, facts.device)
+        if what_counts(facts) == what_counts(device.facts):
+            return
         for sensor in device.sensors:
             self._end_backfill(sensor)
         device.facts = facts

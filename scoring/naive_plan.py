@@ -59,6 +59,18 @@ def known(fact: float | None) -> float | None:
     return min(fact, LONGEST_S)
 
 
+def what_counts(facts: DeviceFacts) -> tuple[object, ...]:
+    """What of a device's facts can change its rules."""
+    return (
+        known(facts.rated_current_a),
+        known(facts.period_s),
+        facts.supply in ("mains", "gateway"),
+        facts.heat_class or "A1",
+        facts.trade or "",
+        frozenset(facts.profiles),
+    )
+
+
 def fits(override: Override, facts: DeviceFacts) -> bool:
     wanted = {
         override.heat_class: facts.heat_class or "A1",

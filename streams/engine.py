@@ -49,7 +49,7 @@ from streams import engine_checkpoint
 from streams.alarm_book import AlarmBook, Moment, Moved, Standing
 from streams.engine_roster import CAPACITY, Roster
 from streams.engine_silence import SilenceWatch
-from streams.plans import is_of_device
+from streams.plans import Facts, is_of_device
 from streams.ports import Snapshot, Verdict
 
 HOLE_US = 10_000_000
@@ -211,6 +211,8 @@ class Engine:
                 self.silence.look(device, watch, heard, silent, period, self.now, hole_end)
 
     def _activate(self, activated: PackActivated) -> None:
+        if (activated.version, activated.toml) == (self.roster.plans.version, self.roster.plans.toml):
+            return  # said again
         pack = self.read_pack(activated.toml, activated.version)
         m = self.roster.memory
         for slot in sorted(m.watches["slot"][(m.watches["open"] != 0) & (m.watches["slot"] != NONE)].tolist()):
@@ -222,6 +224,8 @@ class Engine:
 
     def _learn(self, facts: DeviceFacts) -> None:
         device = self.roster.device_numbers([(facts.enterprise, facts.device)])[0]
+        if self.roster.facts_of(device) == Facts.of(facts):
+            return  # said again
         sensors = sorted(self.roster.sensors_of(device))
         for slot in sensors:
             self._end_backfill(slot)

@@ -244,6 +244,9 @@ class Roster:
     def rules_of(self, slot: int) -> tuple[Rule, ...]:
         return self.plans.of_plan[int(self.memory.sensors["plan"][slot])]
 
+    def facts_of(self, device: int) -> Facts:
+        return self.plans.facts_of(int(self.memory.devices["selector"][device]))
+
     def silence_rules_of(self, device: int) -> tuple[Rule, ...]:
         return self.plans.of_silence_plan[int(self.memory.devices["plan"][device])]
 

@@ -19,6 +19,14 @@ The log of rows commits both together; no other kind takes it (`NumberedWriter`)
 """
 
 
+class Appender(Protocol):
+    """Any log, for a writer that does not ask which numbers its entries get."""
+
+    def append(self, payloads: Sequence[Payload], /) -> object:
+        """Commit the payloads in order. Raises ServiceAway (may be tried again) or Fenced (stop)."""
+        ...
+
+
 class LogWriter(Protocol):
     def append(self, payloads: Sequence[Payload], alongside: Alongside | None = None) -> int:
         """Commit the payloads in order, and `alongside` with them; returns the number of the last.

@@ -155,7 +155,7 @@ def logs(draw: st.DrawFn, most: int = 60) -> list[Payload]:
     wall = START
     payloads: list[Payload] = []
     if draw(st.booleans()):
-        payloads.append(PackActivated("x", "tight"))
+        payloads.append(PackActivated(TIGHT.version, "tight"))
     first = draw(st.integers(0, len(SENSORS)))
     payloads.append(Sensors(SENSORS[:first]))
     recent: list[tuple[int, int]] = []
@@ -173,7 +173,8 @@ def logs(draw: st.DrawFn, most: int = 60) -> list[Payload]:
         elif what == "f":
             payloads.append(draw(_facts()))
         elif what == "p":
-            payloads.append(PackActivated("x", draw(st.sampled_from(sorted(PACKS)))))
+            name = draw(st.sampled_from(sorted(PACKS)))
+            payloads.append(PackActivated(PACKS[name].version, name))
         elif what == "c":
             payloads.append(ClockStepped(draw(st.sampled_from([-20, 3600])) * S, wall))
         elif what == "h":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from schemas.entries import Entry, Payload
+from schemas.entries import DeviceFacts, Entry, PackActivated, Payload, ResetAsked
 from schemas.readings import ReadingBatch
 from scoring.naive import NaiveEngine
 from streams.engine import Engine
@@ -88,6 +89,47 @@ def test_a_restored_engine_has_exactly_the_same_future(payloads: list[Payload], 
         assert [*verdict.events, *verdict.answers] == want
         told += verdict.events
     assert half.counters() == whole.counters()
+
+
+@given(logs(), st.data())
+@settings(LOGS, max_examples=60)
+def test_what_people_ask_for_may_stand_in_the_log_twice(payloads: list[Payload], data: st.DataObject) -> None:
+    """A log in Kafka repeats it when its writer was killed at the wrong moment; nobody may be told of that.
+
+    A pack or facts come again before anything newer of their kind does, a reset before anything else does.
+    """
+    once = [Entry(2 * number, payload) for number, payload in enumerate(payloads, 1)]
+    twice = list(once)
+    for place in reversed(range(len(once))):
+        payload = once[place].payload
+        if isinstance(payload, PackActivated | DeviceFacts | ResetAsked) and data.draw(st.booleans()):
+            latest = _latest_repeat(once, place)
+            again = data.draw(st.integers(place, latest))
+            twice.insert(1 + next(i for i, e in enumerate(twice) if e is once[again]), Entry(0, payload))
+    for make in (engine, lambda: NaiveEngine(TIGHT, partition=3, read_pack=read_pack)):
+        events, answers = run(make(), once)
+        repeated, answered = run(make(), [replace(e, number=e.number or 1) for e in twice])
+        assert repeated == events
+        # The first answer of a command is the one that is kept.
+        assert [a for a in answered if a.accepted] == [a for a in answers if a.accepted]
+
+
+def _latest_repeat(entries: list[Entry], place: int) -> int:
+    """The place behind which a repeat of the entry at `place` may stand at the latest."""
+    payload = entries[place].payload
+    if isinstance(payload, ResetAsked):
+        return place
+    for later in range(place + 1, len(entries)):
+        other = entries[later].payload
+        if type(other) is not type(payload):
+            continue
+        if isinstance(payload, PackActivated) or (
+            isinstance(other, DeviceFacts)
+            and isinstance(payload, DeviceFacts)
+            and (other.enterprise, other.device) == (payload.enterprise, payload.device)
+        ):
+            return later - 1
+    return len(entries) - 1
 
 
 @given(logs(), st.integers(1, 7))
