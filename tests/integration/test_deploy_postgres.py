@@ -1,0 +1,134 @@
+"""deploy/postgres: two roles, and the one that faces the outside can change rows and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.recipes import DEPLOY, ROOT
+from tocsin.migrate import migrate, migrations
+from tocsin.postgres import EmbeddedPostgres
+from tocsin.postgres_machine import binaries
+
+pytestmark = pytest.mark.integration
+OURS = "relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
+
+
+@pytest.fixture(scope="module")
+def dsns() -> Iterator[dict[str, str]]:
+    """A server on which 10-roles.sh has run as the image runs it, then `migrate` as the owner. By role: a dsn."""
+    with tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
+        secrets = Path(folder) / "secrets"
+        secrets.mkdir()
+        runpy.run_path(str(DEPLOY / "make_secrets.py"))["make_missing"](secrets, ["localhost"])
+        with EmbeddedPostgres(Path(folder) / "pg", settings={"shared_buffers": "32MB"}) as server:
+            # The embedded server's superuser has the name that the owner has in the recipe: it makes way.
+            with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+                connection.execute("CREATE ROLE postgres SUPERUSER LOGIN")
+            admin = make_conninfo(server.dsn("postgres"), user="postgres")
+            with psycopg.connect(admin, autocommit=True) as connection:
+                connection.execute("ALTER ROLE tocsin RENAME TO embedded")
+                connection.execute("DROP DATABASE tocsin")
+            script = (DEPLOY / "postgres" / "10-roles.sh").read_text()
+            for there, here in (("/run/secrets", secrets), ("/etc/tocsin", DEPLOY / "postgres")):
+                assert there in script
+                script = script.replace(there, str(here))
+            socket = str(conninfo_to_dict(admin)["host"])
+            path = f"{binaries()}:{os.environ['PATH']}"
+            environment = {**os.environ, "PATH": path, "PGHOST": socket, "POSTGRES_USER": "postgres"}
+            subprocess.run(["sh", "-c", script], check=True, env=environment, capture_output=True)
+            roles = {role: make_conninfo(admin, user=role, dbname="tocsin") for role in ("tocsin", "tocsin_app")}
+            assert len(migrate(roles["tocsin"])) == len(migrations())
+            yield {**roles, "postgres": make_conninfo(admin, dbname="tocsin")}
+
+
+def ask(dsn: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_the_owner_migrates_without_being_a_superuser(dsns: dict[str, str]) -> None:
+    """A superuser could read other databases and run programs on the server."""
+    wanted = [("tocsin", False, False, False), ("tocsin_app", False, False, False)]
+    columns = "rolname::text, rolsuper, rolcreatedb, rolcreaterole"
+    assert ask(dsns["tocsin"], f"SELECT {columns} FROM pg_roles WHERE rolname LIKE 'tocsin%' ORDER BY 1") == wanted
+    owners = f"SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE {OURS} AND relkind IN ('r', 'p', 'v')"
+    assert ask(dsns["tocsin"], owners) == [("tocsin",)]
+
+
+def test_passwords_are_kept_as_scram(dsns: dict[str, str]) -> None:
+    """Not as they are, and not as MD5."""
+    query = "SELECT DISTINCT left(rolpassword, 13) FROM pg_authid WHERE rolname LIKE 'tocsin%'"
+    assert ask(dsns["postgres"], query) == [("SCRAM-SHA-256",)]
+
+
+def test_the_other_role_reads_and_writes_every_table(dsns: dict[str, str]) -> None:
+    """A table that a later migration adds is met by a right that was given beforehand."""
+    missing = f"""
+        SELECT relname::text, privilege FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) privilege
+        WHERE {OURS} AND relkind IN ('r', 'p', 'v') AND NOT has_table_privilege(oid, privilege)
+        UNION ALL SELECT relname::text, 'USAGE' FROM pg_class
+        WHERE {OURS} AND CASE relkind WHEN 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') ELSE false END
+    """
+    assert ask(dsns["tocsin_app"], missing) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE positions",
+        "ALTER TABLE positions ADD COLUMN x int",
+        "TRUNCATE positions",
+        "CREATE TABLE mine (x int)",
+        "CREATE SCHEMA mine",
+        "CREATE ROLE mine",
+        "CREATE DATABASE mine",
+        "SET ROLE tocsin",
+        "COPY positions TO PROGRAM 'id'",
+    ],
+)
+def test_the_other_role_changes_no_table(dsns: dict[str, str], statement: str) -> None:
+    """Whoever takes over a door or a console must not be able to take the history away."""
+    with (
+        psycopg.connect(dsns["tocsin_app"], autocommit=True) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+def test_what_the_store_makes_later_is_read_by_the_other_role(dsns: dict[str, str]) -> None:
+    """Parts of time are tables that workers make while consoles ask for history."""
+    with psycopg.connect(dsns["tocsin"], autocommit=True) as connection:
+        connection.execute("CREATE TABLE made_later (LIKE timely_readings)")
+    assert ask(dsns["tocsin_app"], "SELECT count(*) FROM made_later") == [(0,)]
+
+
+def test_strangers_do_not_enter_the_database(dsns: dict[str, str]) -> None:
+    """Other databases of the server have roles of their own."""
+    with psycopg.connect(dsns["postgres"], autocommit=True) as connection:
+        connection.execute("CREATE ROLE stranger LOGIN")
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(make_conninfo(dsns["postgres"], user="stranger"))
+
+
+def test_only_store_log_and_migrations_change_tables() -> None:
+    """Doors, bridges, desks and consoles run as the role that cannot: a statement there would fail in use only."""
+    owners = ("schemas/sql/", "streams/store/", "streams/log/segments.py", "tocsin/")
+    wanted = re.compile(r"\b(?:CREATE|ALTER|DROP)\s+(?:UNLOGGED\s+)?(?:TABLE|INDEX|VIEW|SCHEMA)\b|\bTRUNCATE\s+[a-z]")
+    packages = sorted({file.parent for file in ROOT.glob("*/py.typed")})
+    found = {
+        str(file.relative_to(ROOT))
+        for package in packages
+        for file in package.rglob("*")
+        if file.suffix in {".py", ".sql"} and wanted.search(file.read_text())
+    }
+    assert {name for name in found if not name.startswith(owners)} == set()
