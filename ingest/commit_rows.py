@@ -7,21 +7,23 @@ from typing import Any
 
 from ingest.ports import Kept
 from ingest.quarantine import keep
-from ingest.saved import Change, SessionStore
+from ingest.saved import Change
 from schemas.entries import Payload
 
 Alongside = Callable[[Any, int], None]
 """Writes rows through the cursor of a transaction; the number is the last entry's."""
 Append = Callable[[Sequence[Payload], Alongside | None], object]
 """`LogWriter.append`."""
+Write = Callable[[Any, Sequence[Change]], None]
+"""Writes changes of sessions in order, through a cursor; writing them twice is harmless."""
 
 
 class RoundRows:
     """Port `ingest.ports.RoundLog` over the writer of a log of rows."""
 
-    def __init__(self, append: Append, store: SessionStore) -> None:
+    def __init__(self, append: Append, write: Write) -> None:
         self._append = append
-        self._store = store
+        self._write = write
 
     def commit(self, payloads: Sequence[Payload], kept: Sequence[Kept], changes: Sequence[Change]) -> int:
         """See the port."""
@@ -29,7 +31,7 @@ class RoundRows:
         def alongside(cursor: Any, _: int) -> None:
             keep(cursor, kept)
             if changes:
-                self._store.write(cursor, changes)
+                self._write(cursor, changes)
 
         # One entry and nothing beside it is one statement.
         self._append(payloads, alongside if kept or changes else None)

@@ -1,12 +1,14 @@
 """What of a door outlives a kill: sessions, subscriptions, wills, retained messages, QoS 2 ids and queued messages.
 
-The door hands its changes to the commit of the round that made them, and answers its client after that commit.
+The door hands its changes to the commit of the round that made them. In one process they are durable with it. Among
+several doors their keeper writes them behind it, and clients are answered once what is `SWORN` to them is durable.
+What a door asks of the keeper travels with its changes, so that it is asked behind them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 
@@ -18,7 +20,17 @@ class SessionKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionBegun:
+    """A new session, connected; in the place of any other of this key."""
+
+    key: SessionKey
+    expiry_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionKept:
+    """A session that is there was taken up or left."""
+
     key: SessionKey
     expiry_s: int
     ended_us: int | None
@@ -30,6 +42,26 @@ class SessionGone:
     """With its subscriptions, QoS 2 ids and queue; its will is apart."""
 
     key: SessionKey
+    is_ours: bool = True
+    """False: also when it is another door's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMoved:
+    """It is another door's from now on."""
+
+    key: SessionKey
+    door: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCame:
+    """A client is connected here now, and nowhere else; among several doors only."""
+
+    key: SessionKey
+    at_us: int
+    has_will: bool
+    """False: a will of its last connection is no longer wanted, whichever door has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +139,40 @@ class Delivered:
     number: int
 
 
-Change: TypeAlias = (
-    SessionKept | SessionGone | SubscriptionKept | SubscriptionGone | WillKept | WillGone | Retained | IdStored
+@dataclass(frozen=True, slots=True)
+class SessionAsked:
+    """A client wants a session that is not here. Answered by `Fetched`."""
+
+    key: SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class RetainedAsked:
+    """A new subscription wants the retained statuses that match. Answered by `Recalled`."""
+
+    key: SessionKey
+    filter: str
+    qos: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedAsked:
+    """Which of these are not ours any more? Answered by `NotOurs`."""
+
+    sessions: frozenset[SessionKey]
+    wills: frozenset[SessionKey]
+
+
+SessionChange: TypeAlias = (
+    SessionBegun | SessionKept | SessionGone | SessionMoved | SubscriptionKept | SubscriptionGone | IdStored
     | IdReleased | Queued | Delivered
 )  # fmt: skip
+ClientChange: TypeAlias = ClientCame | WillKept | WillGone
+Question: TypeAlias = SessionAsked | RetainedAsked | OwnedAsked
+Change: TypeAlias = SessionChange | ClientChange | Retained | Question
+
+SWORN = (SessionBegun, SubscriptionKept, SubscriptionGone, IdStored, IdReleased)
+"""Changes that a client may count on once it is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +184,20 @@ class Saved:
     wills: Sequence[WillKept] = ()
     retained: Sequence[Retained] = ()
     ids: Sequence[IdStored] = ()
-    queued: Sequence[Queued] = field(default=())
+    queued: Sequence[Queued] = ()
+
+    def by_session(self) -> dict[SessionKey, Saved]:
+        """The same for each session by itself, without wills and retained messages."""
+        parts: tuple[Sequence[Any], ...] = (self.sessions, self.subscriptions, self.ids, self.queued)
+        found: dict[SessionKey, tuple[list[Any], ...]] = {one.key: ([], [], [], []) for one in self.sessions}
+        for place, part in enumerate(parts):
+            for one in part:
+                if one.key in found:
+                    found[one.key][place].append(one)
+        return {key: Saved(kept, wanted, (), (), ids, queued) for key, (kept, wanted, ids, queued) in found.items()}
 
 
 class SessionStore(Protocol):
     def load(self) -> Saved:
-        """Read everything, once, at the start. Raises ServiceAway."""
-        ...
-
-    def write(self, cursor: Any, changes: Sequence[Change]) -> None:
-        """Write `changes` in order within the caller's transaction; writing them twice is harmless."""
+        """Read everything that is ours, once, at the start. Raises ServiceAway."""
         ...

@@ -21,6 +21,7 @@ from ingest.saved import (
     Queued,
     Retained,
     Saved,
+    SessionBegun,
     SessionGone,
     SessionKept,
     SubscriptionGone,
@@ -76,7 +77,9 @@ class MemoryStore:
     def write(self, cursor: Any, changes: Sequence[Change]) -> None:
         for change in changes:
             match change:
-                case SessionKept():
+                case SessionBegun():
+                    self.sessions[change.key] = SessionKept(change.key, change.expiry_s, None)
+                case SessionKept() if change.key in self.sessions:
                     self.sessions[change.key] = change
                 case SessionGone():
                     self.sessions.pop(change.key, None)

@@ -47,7 +47,14 @@ from tocsin.postgres import EmbeddedPostgres, cluster_in
 from tocsin.process import Process
 from tocsin.recipients import routes_of
 from tocsin.settings import Settings
-from tocsin.standing import Parts, StoreWatch
+from tocsin.standing import Standing, Standings
+from tocsin.standing.crew import crew_standing
+from tocsin.standing.desk import desk_standing
+from tocsin.standing.door import door_standing
+from tocsin.standing.judging import judging_standing
+from tocsin.standing.log import rows_standing
+from tocsin.standing.store import store_standing
+from tocsin.standing.watch import Watch
 from tocsin.store_child import StoreChild
 from tocsin.warm_up import warm_up
 
@@ -104,8 +111,7 @@ class OneProcess(Process):
 
     def troubles(self) -> dict[str, str]:
         """Part → what is wrong with it, for those with which something is."""
-        said = {name: trouble() for name, trouble in self.parts.troubles().items()}
-        return {name: trouble for name, trouble in said.items() if trouble}
+        return self.standings.wrong()
 
     # --- parts, in the order of a reading's way back ---
 
@@ -212,18 +218,28 @@ class OneProcess(Process):
         settings = self.settings
         self.people = People(self.dsn, self._now_us, readings_around(self.dsn))
         self._closers.append(self.people.close)
-        store_watch = StoreWatch(self.dsn)
-        self.crew.start("store_watch", store_watch.run, store_watch.stop)
-        self.parts = Parts(
-            self.crew, self.writer, self.house, self._clock.monotonic_us, self.judging, self.engine, self.desk,
-            self.mqtt_events, store_watch, self.door.counts,
-        )  # fmt: skip
-        Stations(self.parts.stations(), self.metrics)
-        api = make_api(self.people, self.metrics, self.parts.troubles(), self._token())
+        watch = Watch(self.dsn)
+        self.crew.start("watch", watch.run, watch.stop)
+        standings = self._standings(watch)
+        self.standings = Standings(lambda: standings)
+        Stations(self.standings.stations, self.metrics)
+        api = make_api(self.people, self.metrics, self.standings.troubles, self._token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
         self.crew.start("door", lambda: self.door.run(self._door_stop), self._door_stop.set)
         return Addresses(self.door.port, http.port)
+
+    def _standings(self, watch: Watch) -> list[Standing]:
+        head = self.writer
+        return [
+            crew_standing(self.crew),
+            door_standing(self.door.counts),
+            rows_standing(head),
+            judging_standing(self.judging, self.engine, lambda: head.head, self._now_us, watch),
+            desk_standing(self.desk),
+            Standing("mqtt_events", self.mqtt_events.trouble),
+            store_standing(watch, lambda: {0: head.head}, self._now_us),
+        ]
 
     def _token(self) -> str:
         return self.settings.token.get_secret_value() or self._directory.token()

@@ -42,12 +42,18 @@ class Connection:
     session: Session
     talking: dict[int, Connection]
     """The state's connections with bytes in `out`."""
+    came_us: int = 0
+    """When it connected, µs since 1970."""
     will: WillKept | None = None
     out: bytearray = field(default_factory=bytearray)
     """Answers that wait for the round's commit."""
     backlog: bytearray = field(default_factory=bytearray)
     """Answers that the socket did not take; while there are any it is not read."""
     backlog_since: float = 0.0
+    pledges: int = 0
+    """Commits whose changes of its session are not known to be durable; while there are any it is not read."""
+    unsaid: bytearray = field(default_factory=bytearray)
+    """Answers that wait for them."""
     tail: bytes = b""
     """Bytes that were received and not yet taken."""
     too_large: TooLarge | None = None
@@ -65,12 +71,12 @@ class Connection:
 
     @property
     def is_read(self) -> bool:
-        return not (self.backlog or self.is_held)
+        return not (self.backlog or self.is_held or self.pledges)
 
     def interest(self) -> int:
         if self.backlog:
             return select.EPOLLOUT
-        return 0 if self.is_held else select.EPOLLIN
+        return select.EPOLLIN if self.is_read else 0
 
 
 class Columns:

@@ -11,6 +11,7 @@ from ingest.door.connection import Connection, TooLarge
 from ingest.door.limits import Cause, Dropped
 from ingest.door.repeats import Fingerprints
 from ingest.door.scan import Found
+from ingest.door.session import Session
 from ingest.door.state import DoorState
 from ingest.ports import Refused
 from ingest.saved import IdReleased, IdStored, SubscriptionGone, SubscriptionKept
@@ -85,6 +86,9 @@ class Control:
         topic_start = _body_of(buffer, start) + 2
         topic = (topic_start, topic_start + len(packet.topic.encode()))
         payload = (end - len(packet.payload), end)
+        if packet.qos == 2 and state.cannot_swear(connection.session):
+            state.leave(connection, Cause.AWAY)
+            return
         row = found.add(place, topic, payload, packet.qos, packet.packet_id, packet.retain)
         if packet.qos == 2:
             found.taken[row] = self._take_once(connection, packet.packet_id)
@@ -111,10 +115,13 @@ class Control:
         if packet.type is Type.PUBACK:
             session.acknowledged(packet.packet_id)
         elif packet.type is Type.PUBREL and connection.version == mqtt.V311:
-            if packet.packet_id in session.received:
-                session.received.remove(packet.packet_id)
-                if session.is_persistent:
-                    self._state.changes.append(IdReleased(session.key, packet.packet_id))
+            if self._state.cannot_swear(session):
+                self._state.leave(connection, Cause.AWAY)
+                return
+            session.received.discard(packet.packet_id)
+            if session.is_persistent:
+                # Also of an unknown id: an earlier release may not be durable yet.
+                self._state.changes.append(IdReleased(session.key, packet.packet_id))
             connection.say(mqtt.encode(Ack(Type.PUBCOMP, packet.packet_id), connection.version))
         elif packet.type is Type.PUBREL:
             reason = Reason.ID_NOT_FOUND
@@ -137,8 +144,12 @@ class Control:
             wanted = mqtt.Subscription(
                 asked.filter, min(asked.qos, 1), asked.no_local, asked.retain_as_published, asked.retain_handling
             )
+            is_change = session.is_persistent and not _is_kept(session, wanted)
+            if is_change and state.cannot_swear(session):
+                codes.append(Reason.UNSPECIFIED if five else 0x80)
+                continue
             is_new = state.subscriptions.add(session, wanted)
-            if session.is_persistent:
+            if is_change:
                 state.changes.append(
                     SubscriptionKept(
                         session.key, wanted.filter, wanted.qos, wanted.no_local, wanted.retain_as_published
@@ -261,6 +272,16 @@ def _body_of(buffer: U8, start: int) -> int:
     while buffer[at] & 0x80:
         at += 1
     return at + 1
+
+
+def _is_kept(session: Session, wanted: mqtt.Subscription) -> bool:
+    """Is this very subscription durable already?"""
+    now = session.subscriptions.get(wanted.filter)
+    if now is None or session.is_unsure:
+        return False
+    return (now.qos, now.no_local, now.retain_as_published) == (
+        wanted.qos, wanted.no_local, wanted.retain_as_published
+    )  # fmt: skip
 
 
 def _refusal(connection: Connection, wanted: str, most_bytes: int) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+from dataclasses import dataclass
 from typing import Any
 
 from ingest.door.access import may_publish
@@ -43,6 +44,19 @@ class Refusal(Exception):
         super().__init__(cause)
         self.cause = cause
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A client that may come in. agreed_s: its keep-alive.  asked_s, expiry_s: of its session, as asked and granted."""
+
+    packet: Connect
+    principal: Principal
+    key: SessionKey
+    will: WillKept | None
+    agreed_s: int
+    asked_s: int
+    expiry_s: int
 
 
 class Greeting:
@@ -89,8 +103,8 @@ class Greeting:
             return b""
         return mqtt.encode(Connack(False, code), mqtt.V311)
 
-    def admit(self, client: socket.socket, packet: Connect) -> Connection:
-        """Let a client in; its CONNACK stands in the connection's `out`. Raises Refusal."""
+    def check(self, packet: Connect) -> Candidate:
+        """Who it is and what it wants. Raises Refusal."""
         state, settings, five = self._state, self._state.settings, packet.version == mqtt.V5
         if Prop.AUTH_METHOD in packet.properties:
             raise Refusal(Cause.AUTH, Reason.BAD_AUTHENTICATION_METHOD)
@@ -102,17 +116,42 @@ class Greeting:
         if len(packet.client_id.encode()) > settings.name_bytes:
             raise Refusal(Cause.CLIENT_ID, Reason.CLIENT_ID_NOT_VALID)
         principal = self._log_in(packet)
-        client_id = packet.client_id or f"tocsin-{secrets.token_hex(12)}"
-        key = SessionKey(principal.id, client_id)
-        self._check_share(principal, key)
+        key = SessionKey(principal.id, packet.client_id or f"tocsin-{secrets.token_hex(12)}")
         agreed_s = packet.keep_alive_s or (settings.keep_alive_s if five else settings.idle_s)
-        patience_s = agreed_s * 1.5 if packet.keep_alive_s or five else float(agreed_s)
-        will = _will(principal, key, packet, agreed_s)
         asked_s = packet.properties.get(Prop.SESSION_EXPIRY, 0) if five else 0 if packet.clean else LARGEST_REMAINING
-        expiry_s = min(asked_s, settings.session_expiry_s)
+        return Candidate(
+            packet,
+            principal,
+            key,
+            _will(principal, key, packet, agreed_s),
+            agreed_s,
+            asked_s,
+            min(asked_s, settings.session_expiry_s),
+        )
 
+    def must_fetch(self, candidate: Candidate) -> bool:
+        """Is its session to be asked for among the other doors? Raises Refusal when nobody could say.
+
+        Who wants no session that outlives the connection comes in all the same, as with a clean one.
+        """
+        peers = self._state.peers
+        wants_one = candidate.expiry_s > 0 or not candidate.packet.clean
+        if peers is None or not wants_one or candidate.key in self._state.sessions:
+            return False
+        if not peers.is_away:
+            return True
+        if candidate.expiry_s > 0:
+            raise Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE)
+        return False
+
+    def admit(self, client: socket.socket, candidate: Candidate) -> Connection:
+        """Let a client in; its CONNACK stands in the connection's `out`. Raises Refusal."""
+        state, settings, packet = self._state, self._state.settings, candidate.packet
+        principal, key, expiry_s = candidate.principal, candidate.key, candidate.expiry_s
+        five = packet.version == mqtt.V5
+        self._check_share(principal, key)
         session, present = state.open_session(key, principal, packet.clean, expiry_s)
-        state.keep_will(key, will)
+        state.keep_will(key, candidate.will)
         number = client.fileno()
         self._generation += 1
         state.columns.reserve(number)
@@ -124,14 +163,15 @@ class Greeting:
             state.rights.enter(principal),
             session,
             state.talking,
-            will,
+            state.clock(),
+            candidate.will,
         )
         columns = state.columns
         columns.clear(number)
         columns.generation[number] = connection.generation
         columns.version[number] = packet.version
         columns.login[number] = connection.login
-        columns.patience_s[number] = patience_s
+        columns.patience_s[number] = candidate.agreed_s * (1.5 if packet.keep_alive_s or five else 1.0)
         columns.heard[number] = state.monotonic()
         if key in state.marks:
             columns.mark[number] = state.marks.pop(key)
@@ -139,6 +179,7 @@ class Greeting:
         state.holders[key] = connection
         state.counts.connections = len(state.connections)
         state.counts.connects += 1
+        state.announce(connection)
 
         answer: dict[Prop, Any] = {}
         if five:
@@ -150,12 +191,12 @@ class Greeting:
                 Prop.SUBSCRIPTION_IDS_AVAILABLE: 0,
                 Prop.SHARED_AVAILABLE: 0,
             }
-            if expiry_s != asked_s:
+            if expiry_s != candidate.asked_s:
                 answer[Prop.SESSION_EXPIRY] = expiry_s
             if not packet.client_id:
-                answer[Prop.ASSIGNED_CLIENT_ID] = client_id
+                answer[Prop.ASSIGNED_CLIENT_ID] = key.client_id
             if not packet.keep_alive_s:
-                answer[Prop.SERVER_KEEP_ALIVE] = agreed_s
+                answer[Prop.SERVER_KEEP_ALIVE] = candidate.agreed_s
         connection.say(mqtt.encode(Connack(present, 0, answer), packet.version))
         session.attach(
             Line(

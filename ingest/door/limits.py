@@ -61,6 +61,8 @@ class DoorSettings:
     reentry_per_s: float = 500.0
     """CONNECTs let in after the log was away, for `reentry_s`."""
     reentry_s: float = 30.0
+    shared_s: float = 5.0
+    """How long a client waits for what other doors or PostgreSQL must say first."""
     linger_s: float = 1.0
     """How long a closed connection is drained, so that its last packet is not lost to a reset."""
 

@@ -22,6 +22,7 @@ from ingest.door.connection import Connection
 from ingest.door.control import Control
 from ingest.door.greeting import Greeting
 from ingest.door.limits import Cause, Counts, DoorSettings, allow_files
+from ingest.door.neighbours import Neighbours
 from ingest.door.newcomers import Newcomers
 from ingest.door.reader import Reader
 from ingest.door.repeats import Fingerprints
@@ -29,8 +30,9 @@ from ingest.door.round import Round
 from ingest.door.state import DoorState
 from ingest.door.writer import Writer
 from ingest.intern import ByteTable
+from ingest.news import News, Peers
 from ingest.ports import Intake, RoundLog
-from ingest.saved import SessionStore
+from ingest.saved import Retained, SessionStore
 from schemas import mqtt
 from schemas.errors import OutcomeUnknown, ServiceAway
 from schemas.mqtt import Disconnect
@@ -55,18 +57,20 @@ class Door:
         store: SessionStore,
         clock: Callable[[], int],
         credentials: Credentials | None = None,
+        peers: Peers | None = None,
         after_us: int = 0,
         monotonic: Callable[[], float] = time.monotonic,
         failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Listen at once; clients are served from `run` on.
 
-        clock: µs since 1970.  after_us: the last arrival that the log holds; ours are above it.
+        clock: µs since 1970.  after_us: the last arrival that the log holds; ours are above it.  peers: the other doors
+        of a cluster; `log` hands them this door's changes.
         Raises ConfigError when clients from elsewhere could come in without a login, OSError when the port is taken,
         ServiceAway when the saved sessions cannot be read.
         """
         allow_files(settings.connections)
-        self.state = DoorState(settings, ByteTable(), clock, monotonic)
+        self.state = DoorState(settings, ByteTable(), clock, monotonic, peers)
         self._settings = settings
         self._monotonic = monotonic
         self._log = log
@@ -84,7 +88,9 @@ class Door:
         self._reader = Reader(self.state, Control(self.state, fingerprints), self._epoll)
         self._round = Round(self.state, intake, after_us)
         self._writer = Writer(self.state, fingerprints, self._newcomers, self._epoll, self._reader)
+        self._neighbours = Neighbours(self.state, self._newcomers, self._reader, self._writer, self._welcome)
         self._outbox: deque[tuple[str, bytes, int, bool]] = deque()
+        self._news: deque[News] = deque()
         self._stopping = threading.Event()
         self._stop = threading.Event()
         """The one that `run` was given."""
@@ -92,6 +98,8 @@ class Door:
         self._waking = threading.Lock()
         self._ticked = monotonic()
         self._second = monotonic()
+        if peers is not None:
+            peers.attach(self._hear)
 
     @property
     def port(self) -> int:
@@ -130,6 +138,11 @@ class Door:
         with self._is_running:
             self._shut()
 
+    def _hear(self, news: News) -> None:
+        """From a thread of the peers."""
+        self._news.append(news)
+        self._rouse()
+
     def _rouse(self) -> None:
         # The lock: a file number that was closed may be somebody else's by now.
         with self._waking:
@@ -138,7 +151,7 @@ class Door:
 
     def _serve(self, stop: threading.Event) -> None:
         state = self.state
-        is_due = bool(state.changes or state.spoken or self._outbox or self._reader.has_pending())
+        is_due = bool(state.changes or state.spoken or self._outbox or self._news or self._reader.has_pending())
         ready = sockets.wait(self._epoll.fileno(), self._events, 0 if is_due else int(_IDLE_S * 1000))
         special = (ready == self._newcomers.fileno()) | (ready == self._wake)
         if special.any():
@@ -147,7 +160,7 @@ class Door:
             ready = self._writer.flush(ready)
         self._reader.read(ready)
         if special.any():
-            self._drain_outbox()
+            self._take_in()
             self._newcomers.serve(0.0, False, self._welcome)
         self._pass_time()
         self._round.decide(self._reader)
@@ -164,7 +177,7 @@ class Door:
         was_away = False
         while True:
             try:
-                self._log.commit(self._round.payloads, self._round.kept, self._round.changes)
+                number = self._log.commit(self._round.payloads, self._round.kept, self._round.changes)
                 break
             except OutcomeUnknown:
                 if stop.is_set() or self._stopping.is_set():
@@ -179,6 +192,8 @@ class Door:
                 self._newcomers.pass_time(self._monotonic())
                 if stop.is_set() or self._stopping.is_set():
                     return False
+        if number:
+            self._neighbours.pledge(number, self._round.changes)
         if was_away:
             self.counts.is_away = False
             self._greeting.log_is_back()
@@ -189,16 +204,22 @@ class Door:
         if rest:
             self._reader.hold(connection, rest)
 
-    def _drain_outbox(self) -> None:
+    def _take_in(self) -> None:
+        """What other threads have for us: messages to send, and news of the other doors."""
         try:
             os.eventfd_read(self._wake)
         except BlockingIOError:
             return
         while self._outbox:
             topic, payload, qos, retain = self._outbox.popleft()
-            if retain:
+            if retain and self.state.peers is None:
                 self.state.retain(topic, payload, qos)
+            elif retain:
+                # Every door of a cluster is told; none need write it down.
+                self.state.remember(Retained(topic, payload, qos))
             self.state.route(topic, payload, qos, retain)
+        while self._news:
+            self._neighbours.heed(self._news.popleft())
 
     def _pass_time(self) -> None:
         now = self._monotonic()
@@ -207,6 +228,7 @@ class Door:
             return
         self._ticked = now
         self._newcomers.pass_time(now)
+        self._neighbours.pass_time(now)
         self._writer.pass_time(now)
         # A gap is a time in which no socket was read, so no client can have been silent in it.
         self._reader.pass_time(now, elapsed_s if elapsed_s > 4 * _TICK_S else 0.0)

@@ -10,9 +10,10 @@ import socket
 from collections.abc import Callable
 
 from ingest.door.connection import Connection
-from ingest.door.greeting import Greeting, Refusal
+from ingest.door.greeting import Candidate, Greeting, Refusal
 from ingest.door.limits import Cause
 from ingest.door.state import DoorState
+from ingest.saved import SessionAsked, SessionKey
 from schemas.mqtt import Connect
 from schemas.mqtt_fields import Reason
 
@@ -33,6 +34,8 @@ class Newcomers:
         """Without a CONNECT yet: socket, when it came, what it has said."""
         self._lingering: dict[int, tuple[socket.socket, float]] = {}
         """Drained until the peer closes or the time is up."""
+        self._parked: dict[SessionKey, tuple[socket.socket, float, Candidate, bytes]] = {}
+        """Whose session other doors are asked for: socket, since when, what it wants, what it has said behind that."""
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -49,6 +52,22 @@ class Newcomers:
                 self._hear(number, is_away, welcome)
             elif number in self._lingering:
                 self._drain(number)
+
+    def fetched(self, key: SessionKey, is_known: bool, welcome: Callable[[Connection, bytes], None]) -> None:
+        """The session that a parked client waited for is here, or there is none; or nobody can say."""
+        parked = self._parked.pop(key, None)
+        if parked is None:
+            return
+        client, _, candidate, rest = parked
+        if not is_known:
+            self._refuse(client, candidate.packet, Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE))
+            return
+        try:
+            connection = self._greeting.admit(client, candidate)
+        except Refusal as refusal:
+            self._refuse(client, candidate.packet, refusal)
+            return
+        welcome(connection, rest)
 
     def linger(self, client: socket.socket) -> None:
         """Close a socket gently: what the peer has still under way must not reset our last packet."""
@@ -70,6 +89,10 @@ class Newcomers:
                 del self._waiting[number]
                 self._count(Cause.NO_CONNECT)
                 client.close()
+        for key, (client, since, candidate, _) in list(self._parked.items()):
+            if now - since >= self._state.settings.shared_s:
+                del self._parked[key]
+                self._refuse(client, candidate.packet, Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE))
         for number, (client, until) in list(self._lingering.items()):
             if now >= until:
                 del self._lingering[number]
@@ -80,8 +103,11 @@ class Newcomers:
             waiting[0].close()
         for lingering in self._lingering.values():
             lingering[0].close()
+        for parked in self._parked.values():
+            parked[0].close()
         self._waiting.clear()
         self._lingering.clear()
+        self._parked.clear()
         self._epoll.close()
 
     def _count(self, cause: Cause) -> None:
@@ -100,7 +126,7 @@ class Newcomers:
                 self._epoll.modify(self._listener.fileno(), 0)
                 self._is_deaf = True
                 return
-            if len(self._waiting) + len(self._lingering) >= settings.connections:
+            if len(self._waiting) + len(self._lingering) + len(self._parked) >= settings.connections:
                 self._count(Cause.CONNECTIONS)
                 client.close()
                 continue
@@ -133,13 +159,30 @@ class Newcomers:
             packet = self._greeting.read(bytes(said[:size]))
             if is_away:
                 raise Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE)
-            connection = self._greeting.admit(client, packet)
+            candidate = self._greeting.check(packet)
+            if self._greeting.must_fetch(candidate):
+                self._forget(number)
+                self._park(client, candidate, bytes(said[size:]))
+                return
+            connection = self._greeting.admit(client, candidate)
         except Refusal as refusal:
             self._forget(number)
-            self._say(client, self._greeting.refuse(packet, refusal))
+            self._refuse(client, packet, refusal)
             return
         self._forget(number)
         welcome(connection, bytes(said[size:]))
+
+    def _park(self, client: socket.socket, candidate: Candidate, rest: bytes) -> None:
+        """Nothing more is read from it until its session has come; of several with one session the newest waits."""
+        before = self._parked.pop(candidate.key, None)
+        if before is not None:
+            self._count(Cause.TAKEN_OVER)
+            before[0].close()
+        self._parked[candidate.key] = (client, self._state.monotonic(), candidate, rest)
+        self._state.changes.append(SessionAsked(candidate.key))
+
+    def _refuse(self, client: socket.socket, packet: Connect | None, refusal: Refusal) -> None:
+        self._say(client, self._greeting.refuse(packet, refusal))
 
     def _forget(self, number: int) -> None:
         del self._waiting[number]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ingest.door.limits import Counts, Dropped
-from ingest.saved import Change, Delivered, Queued, SessionGone, SessionKept, SessionKey
+from ingest.saved import Change, Delivered, Queued, SessionBegun, SessionGone, SessionKept, SessionKey
 from schemas import mqtt
 from schemas.mqtt import Publish, Subscription
 from schemas.principals import Principal
@@ -50,6 +50,8 @@ class Session:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     received: set[int] = field(default_factory=set)
     """QoS 2 ids that were taken and not released."""
+    is_unsure: bool = False
+    """Something that its client asked for is not known to be durable."""
     line: Line | None = None
     ends_at: float | None = None
     """Monotonic time at which it expires; None while connected."""
@@ -61,6 +63,10 @@ class Session:
     @property
     def is_persistent(self) -> bool:
         return self.expiry_s > 0
+
+    def begin(self) -> None:
+        if self.is_persistent:
+            self.save(SessionBegun(self.key, self.expiry_s))
 
     def keep(self, ended_us: int | None) -> None:
         if self.is_persistent:

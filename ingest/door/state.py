@@ -17,8 +17,20 @@ from ingest.door.connection import Columns, Connection
 from ingest.door.limits import Cause, Counts, DoorSettings
 from ingest.door.session import Session, Subscriptions, matches
 from ingest.intern import ByteTable
+from ingest.news import Peers, Recalled
 from ingest.ports import Refused
-from ingest.saved import Change, Retained, Saved, SessionKey, SubscriptionGone, WillGone, WillKept
+from ingest.saved import (
+    Change,
+    ClientCame,
+    Retained,
+    RetainedAsked,
+    Saved,
+    SessionGone,
+    SessionKey,
+    SubscriptionGone,
+    WillGone,
+    WillKept,
+)
 from schemas import mqtt
 from schemas.mqtt import Disconnect, Subscription
 from schemas.mqtt_fields import Reason
@@ -36,9 +48,16 @@ class PendingWill:
 
 class DoorState:
     def __init__(
-        self, settings: DoorSettings, topics: ByteTable, clock: Callable[[], int], monotonic: Callable[[], float]
+        self,
+        settings: DoorSettings,
+        topics: ByteTable,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+        peers: Peers | None = None,
     ) -> None:
+        """peers: the other doors, where there may be any."""
         self.settings = settings
+        self.peers = peers
         self.clock = clock
         self.monotonic = monotonic
         self.rights = Rights(topics)
@@ -63,7 +82,7 @@ class DoorState:
         """Connections with bytes in `out`, by socket number."""
 
     def restore(self, saved: Saved, now: float, now_us: int) -> None:
-        """Take up what was saved before a restart of ours; clients have 1.5 keep-alives to return."""
+        """Take up what was saved before a restart, or by another door; clients have 1.5 keep-alives to return."""
         for kept in saved.sessions:
             session = self._session(kept.key, Principal(kept.key.principal), kept.expiry_s)
             away_s = max(0.0, (now_us - kept.ended_us) / 1e6) if kept.ended_us is not None else 0.0
@@ -78,7 +97,7 @@ class DoorState:
         for queued in saved.queued:
             if queued.key in self.sessions:
                 self.sessions[queued.key].restore(queued)
-        self.retained = {message.topic: message for message in saved.retained}
+        self.retained.update((message.topic, message) for message in saved.retained)
         for will in saved.wills:
             self.wills[will.key] = PendingWill(will, now + max(1.5 * will.keep_alive_s, will.delay_s), True)
 
@@ -101,16 +120,22 @@ class DoorState:
         present = session is not None
         if session is None:
             session = self._session(key, principal, expiry_s)
-        elif session.is_persistent and expiry_s == 0:
-            session.forget()
-        session.principal, session.expiry_s = principal, expiry_s
-        session.keep(None)
+            session.begin()
+        else:
+            if expiry_s == 0:
+                session.forget()
+            session.principal, session.expiry_s = principal, expiry_s
+            session.keep(None)
         for wanted in [wanted for wanted in session.subscriptions if not may_read(principal, wanted)]:
             # The right was taken away while the client was away.
             self.subscriptions.remove(session, wanted)
             if session.is_persistent:
                 self.changes.append(SubscriptionGone(key, wanted))
         return session, present
+
+    def cannot_swear(self, session: Session) -> bool:
+        """Is there nobody who could make a change of this session durable now?"""
+        return session.is_persistent and self.peers is not None and self.peers.is_away
 
     def end_session(self, session: Session) -> None:
         self.subscriptions.clear(session)
@@ -154,6 +179,27 @@ class DoorState:
         else:
             self.end_session(session)
 
+    def announce(self, connection: Connection) -> None:
+        """Among several doors: a client is here and nowhere else, with what it has now."""
+        if self.peers is None:
+            return
+        session = connection.session
+        if not session.is_persistent:
+            self.changes.append(SessionGone(session.key, is_ours=False))
+        self.changes.append(ClientCame(session.key, connection.came_us, connection.will is not None))
+
+    def lose(self, key: SessionKey) -> None:
+        """The client is another door's: nothing here is written or said of it any more."""
+        holder, session = self.holders.get(key), self.sessions.get(key)
+        if holder is not None:
+            self.leave(holder, Cause.TAKEN_OVER, Reason.TAKEN_OVER, wants_will=False)
+        if self.wills.pop(key, None) is not None:
+            self.changes.append(WillGone(key))
+        self.spoken[:] = [will for will in self.spoken if will.key != key]
+        if session is not None and self.sessions.pop(key, None) is not None:
+            self.subscriptions.clear(session)
+            self.counts.sessions = len(self.sessions)
+
     def keep_will(self, key: SessionKey, will: WillKept | None) -> None:
         """A client has connected: what is left of an older will is no longer wanted."""
         if will is not None:
@@ -191,12 +237,18 @@ class DoorState:
             self.end_session(session)
 
     def retain(self, topic: str, payload: bytes, qos: int) -> None:
+        """Keep a device's retained message; among several doors its place is PostgreSQL alone."""
         message = Retained(topic, payload, qos)
-        if payload:
-            self.retained[topic] = message
-        elif self.retained.pop(topic, None) is None:
+        if self.peers is None and not self.remember(message):
             return
         self.changes.append(message)
+
+    def remember(self, message: Retained) -> bool:
+        """Keep a retained message in memory. False when it deletes what is not there."""
+        if message.payload:
+            self.retained[message.topic] = message
+            return True
+        return self.retained.pop(message.topic, None) is not None
 
     def route(self, topic: str, payload: bytes, qos: int, retain: bool, sender: SessionKey | None = None) -> None:
         """Hand a message to everybody who has subscribed to its topic."""
@@ -212,6 +264,16 @@ class DoorState:
             found = [m for m in self.retained.values() if matches(wanted.filter, m.topic)]
         for message in found:
             session.deliver(message.topic, message.payload, min(message.qos, wanted.qos), True)
+        if self.peers is not None and wanted.filter.rsplit("/", 1)[-1] in ("status", "+", "#"):
+            self.changes.append(RetainedAsked(session.key, wanted.filter, wanted.qos))
+
+    def recalled(self, news: Recalled) -> None:
+        """Hand over what PostgreSQL holds for a subscription, if it still stands."""
+        session = self.sessions.get(news.key)
+        if session is not None and news.filter in session.subscriptions:
+            for message in news.found:
+                if matches(news.filter, message.topic):
+                    session.deliver(message.topic, message.payload, min(message.qos, news.qos), True)
 
     def drain_changes(self) -> list[Change]:
         changes = list(self.changes)

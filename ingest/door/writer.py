@@ -46,14 +46,15 @@ class Writer:
         wanted = (state.columns.generation[numbers] == reader.generations).astype(np.uint8)
         places_of = {number: place for place, number in enumerate(numbers.tolist())} if state.talking else {}
         for connection in state.talking.values():
-            place = places_of.get(connection.number)
+            place, answer = places_of.get(connection.number), bytes(connection.out)
+            connection.out.clear()
             if place is not None and wanted[place]:
                 wanted[place] = 0
-                own = pubacks.bytes[pubacks.start[place] : pubacks.end[place]].tobytes()
-                self._write(connection, own + connection.out)
+                answer = pubacks.bytes[pubacks.start[place] : pubacks.end[place]].tobytes() + answer
+            if connection.pledges:
+                connection.unsaid += answer
             else:
-                self._write(connection, bytes(connection.out))
-            connection.out.clear()
+                self._write(connection, answer)
         state.talking.clear()
         sent = sockets.send(numbers, wanted, pubacks.bytes, pubacks.start, pubacks.end)
         short = (wanted != 0) & (sent != pubacks.end - pubacks.start)
@@ -79,6 +80,15 @@ class Writer:
                 self._reader.listen(connection)
                 connection.session.pump()
         return ready[~np.isin(ready, list(waiting))] if waiting else ready
+
+    def release(self, connection: Connection) -> None:
+        """Send what has waited for the last of a connection's pledges."""
+        answer = bytes(connection.unsaid)
+        connection.unsaid.clear()
+        self._write(connection, answer)
+        if not connection.backlog and connection.closing is None:
+            self._reader.listen(connection)
+            connection.session.pump()
 
     def pass_time(self, now: float) -> None:
         """Close who has not read its answers for too long."""

@@ -15,6 +15,7 @@ from ingest.saved import (
     Queued,
     Retained,
     Saved,
+    SessionBegun,
     SessionGone,
     SessionKept,
     SessionKey,
@@ -31,7 +32,8 @@ pytestmark = pytest.mark.integration
 
 A, B = SessionKey("shop-1", "kitchen"), SessionKey("shop-1", "bar")
 STORY: list[Change] = [
-    SessionKept(A, 600, None),
+    SessionBegun(A, 600),
+    SessionBegun(B, 60),
     SessionKept(B, 60, 5),
     SubscriptionKept(A, "tocsin/v1/shop-1/kitchen/errors", 1, False, True),
     SubscriptionKept(A, "tocsin/v1/shop-1/kitchen/command", 0, True, False),
@@ -82,9 +84,17 @@ def test_writing_a_round_twice_is_harmless(dsn: str) -> None:
 def test_what_belongs_to_no_session_is_not_kept(dsn: str) -> None:
     """A round must never be refused by the database for a session that has ended."""
     gone = SessionKey("shop-1", "gone")
-    _write(dsn, [SubscriptionKept(gone, "a", 1, False, False), IdStored(gone, 1), Queued(gone, 1, "a", b"", False)])
+    _write(
+        dsn,
+        [
+            SessionKept(gone, 60, 5),
+            SubscriptionKept(gone, "a", 1, False, False),
+            IdStored(gone, 1),
+            Queued(gone, 1, "a", b"", False),
+        ],
+    )
     saved = PostgresSessions(dsn).load()
-    assert (saved.subscriptions, saved.ids, saved.queued) == ([], [], [])
+    assert (saved.sessions, saved.subscriptions, saved.ids, saved.queued) == ([], [], [], [])
 
 
 def test_a_database_that_is_away_is_said_so() -> None:

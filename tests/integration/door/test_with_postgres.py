@@ -27,7 +27,7 @@ def started(dsn: str) -> Iterator[World]:
     store = PostgresSessions(dsn)
     with (
         PostgresLogWriter(dsn) as writer,
-        door_world(log=RoundRows(writer.append, store), store=store) as world,
+        door_world(log=RoundRows(writer.append, store.write), store=store) as world,
     ):
         yield world
 
