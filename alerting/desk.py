@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -25,8 +25,8 @@ from alerting.overdue import OverdueWatch
 from alerting.plan import Plan, Telling, message_id, plan, plan_afresh
 from alerting.ports import Clock
 from alerting.routes import Recipient, Routes
-from alerting.store import AtOnce, Due, Sending
-from schemas.alarms import AlarmEvent
+from alerting.store import AtOnce, Due, Judged, Sending
+from schemas.alarms import AlarmEvent, State
 from schemas.errors import Fenced, ServiceAway
 from schemas.notifications import Line
 
@@ -204,19 +204,26 @@ class Desk:
             rows = store.events_after(connection, CONSUMER, self._partition, self._position, _EVENTS_A_TURN)
             if not rows:
                 return 0
-            for _, event, stored in rows:
-                self._decide(turn, event, stored)
+            for row in rows:
+                self._decide(turn, row.event, row.alarm)
             self._record(connection, turn)
-            last = rows[-1][0]
+            last = rows[-1].seq
             store.move_position(connection, CONSUMER, self._partition, last)
             if self._shares:
                 store.announce(connection, TURNS, self._partition)
         self._position = last
         self._hand_over(turn)
-        for _, event, _ in rows:
-            self._metrics.events.labels(event.kind.value).inc()
+        self._count(rows)
         self._on_turn()
         return len(rows)
+
+    def _count(self, rows: Sequence[Judged]) -> None:
+        now_us = self._clock()
+        for _, judged_us, event, _ in rows:
+            self._metrics.events.labels(event.kind.value).inc()
+            if event.state in (State.RAISED, State.REGRADED) and not event.late:
+                self._metrics.judged_s.observe(max(judged_us - event.received_us, 0) / _US)
+                self._metrics.queued_s.observe(max(now_us - event.received_us, 0) / _US)
 
     def _decide(self, turn: _Turn, event: AlarmEvent, stored: Alarm | None) -> None:
         before = turn.alarms.get(event.key, stored)

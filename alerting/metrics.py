@@ -35,6 +35,18 @@ class AlertingMetrics:
         self.waiting = Gauge(
             "tocsin_alerting_waiting", "Notifications that are not settled.", ["status", "partition"], registry=registry
         )
+        self.judged_s = Histogram(
+            "tocsin_alerting_judged_seconds",
+            "From the arrival of the reading that completed a step of an alarm to the commit of that step.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.queued_s = Histogram(
+            "tocsin_alerting_queued_seconds",
+            "From the arrival of that reading to the commit of the step's messages.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
         self.handed_over_s = Histogram(
             "tocsin_alerting_handed_over_seconds",
             "From the arrival of the reading that completed an alarm to its message being taken.",

@@ -14,7 +14,8 @@ SELECT position FROM positions WHERE consumer = %(consumer)s AND partition = %(p
 
 -- name: events_after
 -- Alarm events by position, each with its alarm as it stands.
-SELECT e.seq, e.body, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
+SELECT e.seq, (extract(epoch FROM e.judged_at) * 1e6)::bigint, e.body,
+       a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
 FROM alarm_events e LEFT JOIN alarms a ON a.key = e.key
 WHERE e.partition = %(partition)s AND e.seq > %(after)s
 ORDER BY e.seq LIMIT %(limit)s

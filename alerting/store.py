@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import structs
@@ -57,6 +57,15 @@ def alarm_of(row: Sequence[Any]) -> Alarm:
 # Events by position.
 
 
+class Judged(NamedTuple):
+    """An alarm event, when its commit was made, and its alarm before it, as the table has it."""
+
+    seq: int
+    judged_us: int
+    event: AlarmEvent
+    alarm: Alarm | None
+
+
 def make_position(connection: Connection, consumer: str, partition: int) -> int:
     """The consumer's committed position; made at 0 when there is none."""
     place = {"consumer": consumer, "partition": partition}
@@ -70,10 +79,8 @@ def hold_position(connection: Connection, consumer: str, partition: int) -> None
     connection.execute(_Q["hold_position"], {"consumer": consumer, "partition": partition}).fetchone()
 
 
-def events_after(
-    connection: Connection, consumer: str, partition: int, position: int, limit: int
-) -> list[tuple[int, AlarmEvent, Alarm | None]]:
-    """(seq, event, alarm before it as the table has it), in order.
+def events_after(connection: Connection, consumer: str, partition: int, position: int, limit: int) -> list[Judged]:
+    """Alarm events, in order.
 
     Holds the consumer's position until the transaction ends. Raises Fenced when it is not `position`: another is at
     work.
@@ -83,8 +90,8 @@ def events_after(
     rows = connection.execute(_Q["events_after"], {"partition": partition, "after": position, "limit": limit})
     _check_fence(held.fetchone(), consumer, partition, position)
     return [
-        (seq, decode_event(body), None if alarm[0] is None else alarm_of(alarm))
-        for seq, body, *alarm in rows.fetchall()
+        Judged(seq, judged_us, decode_event(body), None if alarm[0] is None else alarm_of(alarm))
+        for seq, judged_us, body, *alarm in rows.fetchall()
     ]
 
 

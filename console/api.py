@@ -6,24 +6,20 @@ Bodies are msgspec's JSON; their schemas stand in `/api/v1/openapi.json`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Header, Query, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from alerting.people import ASKED, LONGEST_PAGE, People, Wanted
 from alerting.views import AlarmDetail, AlarmPage, AlarmView, Command, decode_cursor
-from console.errors import SCHEMA, answer_errors, error_body
+from console.errors import SCHEMA, answer_errors
 from console.guard import Guard
+from console.health import Troubles, health_router
 from schemas.alarms import Grade, Kind
-
-PartState = Callable[[], str]
-"""What is wrong with a part, for a person; empty when all is well. Must not block."""
 
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in text
 Enterprise = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -50,12 +46,12 @@ class Act(BaseModel):
     note: str = Field("", max_length=1000, pattern=_NO_NUL)
 
 
-def make_api(people: People, registry: CollectorRegistry, parts: Mapping[str, PartState], token: str) -> FastAPI:
+def make_api(people: People, registry: CollectorRegistry, troubles: Troubles, token: str) -> FastAPI:
     """An ASGI app. token: what `/api/` asks for, at least 16 characters."""
     app = FastAPI(title="Tocsin", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     answer_errors(app)
     app.add_middleware(Guard, token=token)
-    app.include_router(_health(registry, parts))
+    app.include_router(health_router(registry, troubles))
     app.include_router(_alarms(people), prefix="/api/v1")
     document: dict[str, Any] = {}
 
@@ -66,30 +62,6 @@ def make_api(people: People, registry: CollectorRegistry, parts: Mapping[str, Pa
         return document
 
     return app
-
-
-def _health(registry: CollectorRegistry, parts: Mapping[str, PartState]) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/healthz", summary="The process is alive.")
-    def healthz() -> dict[str, bool]:
-        return {"alive": True}
-
-    @router.get("/readyz", summary="Every part can do its work; 503 with words when one cannot.")
-    def readyz() -> JSONResponse:
-        troubles = {name: trouble() for name, trouble in parts.items()}
-        states = {name: trouble or "ok" for name, trouble in troubles.items()}
-        wrong = "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items() if trouble)
-        if not wrong:
-            return JSONResponse({"ready": True, "parts": states})
-        body = {"ready": False, "parts": states, **error_body("away", wrong, mend="Run `tocsin doctor`.")}
-        return JSONResponse(body, 503)
-
-    @router.get("/metrics", summary="Metrics in Prometheus' text format.", response_class=Response)
-    def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    return router
 
 
 def _alarms(people: People) -> APIRouter:

@@ -1,34 +1,55 @@
-"""Metrics of the stations, read when they are asked for: door, log, engine, store. Labels are closed sets."""
+"""Metrics of the stations, read when they are asked for. Labels are closed sets: causes, partitions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 Numbers = Mapping[str, float]
+_Kind = type[CounterMetricFamily | GaugeMetricFamily]
+
+
+def _nothing() -> Numbers:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
     """name: `tocsin_{name}_…`.  counters, gauges: functions that give the numbers as they are now.
 
-    causes: counters split by a closed set, `name → cause → count`.
+    causes: counters split by a closed set, `name → cause → count`.  partition: of the log, a label of all of them.
     """
 
     name: str
-    counters: Callable[[], Numbers]
-    gauges: Callable[[], Numbers]
+    counters: Callable[[], Numbers] = _nothing
+    gauges: Callable[[], Numbers] = _nothing
     causes: Callable[[], Mapping[str, Mapping[str, float]]] = dict
+    partition: int | None = None
+
+
+@dataclass(slots=True)
+class _Families:
+    """Several partitions are samples of one metric."""
+
+    found: dict[str, Metric] = field(default_factory=dict)
+
+    def add(self, kind: _Kind, name: str, at: dict[str, str], value: float) -> None:
+        family = self.found.get(name)
+        if family is None:
+            words = name.partition("_")[2].replace("_", " ").capitalize() + "."
+            family = self.found[name] = kind(name, words, labels=list(at))
+        assert isinstance(family, CounterMetricFamily | GaugeMetricFamily)
+        family.add_metric(list(at.values()), value)
 
 
 class Stations(Collector):
-    """One collector for all stations; a station that cannot answer is left out, and the rest is still told."""
+    """One collector for all stations of a process, which are asked for at each collection."""
 
-    def __init__(self, stations: Iterable[Station], registry: CollectorRegistry) -> None:
-        self._stations = tuple(stations)
+    def __init__(self, stations: Callable[[], Iterable[Station]], registry: CollectorRegistry) -> None:
+        self._stations = stations
         registry.register(self)
 
     def describe(self) -> Iterable[Metric]:
@@ -36,17 +57,14 @@ class Stations(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        for station in self._stations:
+        families = _Families()
+        for station in self._stations():
+            at = {} if station.partition is None else {"partition": str(station.partition)}
             for name, value in station.counters().items():
-                yield CounterMetricFamily(f"tocsin_{station.name}_{name}", _words(name), value=value)
+                families.add(CounterMetricFamily, f"tocsin_{station.name}_{name}", at, value)
             for name, value in station.gauges().items():
-                yield GaugeMetricFamily(f"tocsin_{station.name}_{name}", _words(name), value=value)
+                families.add(GaugeMetricFamily, f"tocsin_{station.name}_{name}", at, value)
             for name, split in station.causes().items():
-                family = CounterMetricFamily(f"tocsin_{station.name}_{name}", _words(name), labels=["cause"])
                 for cause, value in split.items():
-                    family.add_metric([cause], value)
-                yield family
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize() + "."
+                    families.add(CounterMetricFamily, f"tocsin_{station.name}_{name}", {**at, "cause": cause}, value)
+        return families.found.values()

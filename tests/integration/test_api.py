@@ -40,7 +40,7 @@ def trouble() -> dict[str, str]:
 def ask(people: People, trouble: dict[str, str]) -> Ask:
     registry = CollectorRegistry()
     Counter("tocsin_test_total", "A collector that was handed in.", registry=registry)
-    api = make_api(people, registry, {name: lambda name=name: trouble[name] for name in trouble}, TOKEN)
+    api = make_api(people, registry, lambda: trouble, TOKEN)
 
     def ask(
         method: str, path: str, *, token: str = TOKEN, client: tuple[str, int] = HOME, **more: Any
@@ -241,7 +241,7 @@ def test_metrics_are_those_of_the_registry(ask: Ask) -> None:
 
 def test_a_postgresql_that_is_away_is_said_without_its_address(tmp_path: Any) -> None:
     people = People(f"host={tmp_path} dbname=none password=hush", HandClock())
-    api = make_api(people, CollectorRegistry(), {}, TOKEN)
+    api = make_api(people, CollectorRegistry(), dict, TOKEN)
 
     async def one() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://tocsin") as asker:

@@ -17,7 +17,14 @@ from streams.engine import Engine
 from streams.store.queries import StoreStatus
 from tests.alerting_world import HandClock
 from tocsin.metrics import Stations
-from tocsin.standing import LAG_S, STORE_SILENT_S, Parts
+from tocsin.standing import LAG_S, STORE_SILENT_S, Standings
+from tocsin.standing.desk import desks_standing
+from tocsin.standing.door import door_standing
+from tocsin.standing.judging import judging_standing
+from tocsin.standing.kafka import kafka_standing
+from tocsin.standing.log import rows_standing
+from tocsin.standing.store import store_standing
+from tocsin.standing.watch import Seen
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
 ROWS = {
@@ -32,21 +39,17 @@ def _stations(registry: CollectorRegistry) -> None:
     for causes, counter in ((Cause, door.closed), (Cause, door.refused), (Dropped, door.dropped)):
         counter.update(causes)
     idle: dict[str, Any] = dict.fromkeys(StoreStatus.__struct_fields__, 0)
-    parts = SimpleNamespace(
-        writer=SimpleNamespace(settled=0, head=0),
-        house=SimpleNamespace(at=lambda _: 0),
-        judging=SimpleNamespace(entries=0, events=0, checkpoints=0, position=0, judged_until_us=0),
-        store=SimpleNamespace(status=StoreStatus(**idle)),
-    )
-    unused: Any = None
-    judged: Any = parts
-    Stations(
-        Parts(
-            unused, judged.writer, judged.house, lambda: 0, judged.judging, Engine(None), unused, unused,
-            judged.store, door,
-        ).stations(),
-        registry,
-    )  # fmt: skip
+    watch: Any = SimpleNamespace(seen=Seen(0.0, StoreStatus(**idle), {}, {0: 1.0}))
+    judging: Any = SimpleNamespace(entries=0, events=0, checkpoints=0, replayed=0, position=0, judged_until_us=0)
+    rows: Any = SimpleNamespace(settled=0, head=0)
+    kafka: Any = SimpleNamespace(records=0, bytes=0, failures=0, trouble=str)
+    desks: Any = SimpleNamespace(taken=0, given_up=0, held=lambda: {0: SimpleNamespace(position=0)}, trouble=str)
+    standings = [
+        door_standing(door), rows_standing(rows), kafka_standing(kafka),
+        judging_standing(judging, Engine(None), lambda: 0, lambda: 0, watch),
+        store_standing(watch, lambda: {0: 0}, lambda: 0), *desks_standing(desks),
+    ]  # fmt: skip
+    Stations(Standings(lambda: standings).stations, registry)
 
 
 def _name(metric: Metric) -> str:
