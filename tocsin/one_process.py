@@ -218,9 +218,9 @@ class OneProcess(Process):
         settings = self.settings
         self.people = People(self.dsn, self._now_us, readings_around(self.dsn))
         self._closers.append(self.people.close)
-        watch = Watch(self.dsn)
-        self.crew.start("watch", watch.run, watch.stop)
-        standings = self._standings(watch)
+        self.watch = Watch(self.dsn)
+        self.crew.start("watch", self.watch.run, self.watch.stop)
+        standings = self._standings(self.watch)
         self.standings = Standings(lambda: standings)
         Stations(self.standings.stations, self.metrics)
         api = make_api(self.people, self.metrics, self.standings.troubles, self._token())

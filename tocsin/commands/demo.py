@@ -66,13 +66,13 @@ def _run(console: Console, settings: Settings, scenario: str, shops: int, seed: 
         sim = _simulate(addresses.mqtt_port, scenario, shops, seed, seconds)
 
         def look() -> Seen:
-            known = process.parts.store.status
+            known = process.watch.seen
             return Seen(
                 running_s=time.monotonic() - begun,
                 clients=process.door.counts.connections,
                 received=process.door.counts.messages,
                 judged=process.judging.readings,
-                stored=known.stored if known else 0,
+                stored=known.store.stored if known else 0,
                 alarms=process.people.list_alarms(Wanted(open=True)).alarms,
             )
 
