@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.recipes import DEPLOY, ROOT, compose, is_ours
+from tocsin.doctor import MOST_CHECKPOINT_AGE_S
 from tocsin.settings import Settings
 from tocsin.standing import LAG_S, STORE_SILENT_S
 
@@ -72,6 +73,10 @@ def test_the_limits_are_those_of_readiness() -> None:
     """Two sets of limits would page twice, or not at all."""
     assert ALERTS["TocsinJudgingIsBehind"]["expr"] == f"tocsin_engine_lag_seconds > {LAG_S:g}"
     assert ALERTS["TocsinStoreIsBehind"]["expr"] == f"tocsin_store_silent_s > {STORE_SILENT_S:g}"
+    age = f"tocsin_engine_checkpoint_age_seconds > {MOST_CHECKPOINT_AGE_S:g}"
+    assert ALERTS["TocsinCheckpointIsOld"]["expr"] == age
+    half = Settings.model_fields["log_retention_h"].default * 3600 / 2
+    assert ALERTS["TocsinStoreNearsTheRetention"]["expr"] == f"tocsin_store_watermark_age_seconds > {half:.0f}"
 
 
 def test_every_part_of_compose_is_scraped_with_the_token() -> None:
@@ -105,16 +110,63 @@ def test_the_dashboard_is_one_that_grafana_shows() -> None:
     assert host in compose()["services"]
 
 
+def _promtool() -> str:
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool is missing. On Debian: apt install prometheus")
+    return found
+
+
 def test_promtool_takes_rules_and_configuration(tmp_path: Path) -> None:
     """Where Prometheus is installed, its own word counts."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is missing. On Debian: apt install prometheus")
     for file in PROMETHEUS.glob("*.yml"):
         text = file.read_text().replace(SCRAPED["authorization"]["credentials_file"], str(tmp_path / "token"))
         (tmp_path / file.name).write_text(text)
     (tmp_path / "token").write_text("0123456789abcdef")
-    done = subprocess.run(
-        [promtool, "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, text=True
-    )
+    words = [_promtool(), "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("alert", "series", "partitions"),
+    [
+        ("TocsinPartitionIsNotJudged", {'tocsin_store_lag_entries{partition="0"}': 0}, ["0"]),
+        (
+            "TocsinPartitionIsNotJudged",
+            {
+                'tocsin_store_lag_entries{partition="0",instance="a"}': 0,
+                'tocsin_store_lag_entries{partition="1",instance="b"}': 0,
+                'tocsin_engine_lag_seconds{partition="1",instance="a"}': 1,
+            },
+            ["0"],
+        ),
+        (
+            "TocsinPartitionHasNoDesk",
+            {
+                'tocsin_engine_position{partition="0",instance="a"}': 5,
+                'tocsin_engine_position{partition="1",instance="a"}': 5,
+                'tocsin_alerting_position{partition="0",instance="desk"}': 1,
+            },
+            ["1"],
+        ),
+        ("TocsinJudgingIsBehind", {'tocsin_engine_lag_seconds{partition="3"}': 11}, ["3"]),
+        ("TocsinJudgingIsBehind", {'tocsin_engine_lag_seconds{partition="3"}': 10}, []),
+    ],
+)
+def test_a_partition_that_nobody_has_is_told(
+    tmp_path: Path, alert: str, series: dict[str, int], partitions: list[str]
+) -> None:
+    """A metric that is absent is above no limit: absence needs a rule of its own."""
+    group = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"][0]
+    (rule,) = [{**one, "annotations": {}} for one in group["rules"] if one["alert"] == alert]
+    (tmp_path / "alerts.yml").write_text(yaml.safe_dump({"groups": [{"name": "tocsin", "rules": [rule]}]}))
+    expected = [{"exp_labels": {**rule["labels"], "partition": one}} for one in partitions]
+    case = {
+        "interval": "10s",
+        "input_series": [{"series": name, "values": f"{value}x30"} for name, value in series.items()],
+        "alert_rule_test": [{"eval_time": "4m", "alertname": alert, "exp_alerts": expected}],
+    }
+    (tmp_path / "case.yml").write_text(yaml.safe_dump({"rule_files": ["alerts.yml"], "tests": [case]}))
+    done = subprocess.run([_promtool(), "test", "rules", str(tmp_path / "case.yml")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
