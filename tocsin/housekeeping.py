@@ -1,76 +1,83 @@
-"""What nobody waits for: logins and out-of-service marks once a second, sweeping of what is old once a minute."""
+"""What nobody waits for: logins, out-of-service marks, sweeping of what is old; a process has the chores of its parts."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import psycopg
 import structlog
 
 from alerting.life import Suppression
 from ingest.quarantine import Limits, sweep
-from registry.logins import KnownLogins
-from registry.store import LoginFollower, open_registry, out_of_service
+from registry.store import open_registry, out_of_service
 from schemas.errors import ServiceAway
 from streams.log.segments import drop_old_segments
 
 LOG_CONSUMERS = ("engine", "store", "store.last_values")
 """Who may still ask for an entry: judging, the store, and the store's memory after a restart."""
-_LOOK_S = 1.0
-_MARKS_S = 3.0
-_SWEEP_S = 60.0
+LOGINS_S = 1.0
+MARKS_S = 3.0
+SWEEP_S = 60.0
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What is done every so many seconds; raises ServiceAway when it has to wait."""
+
+    every_s: float
+    do: Callable[[], object]
 
 
 class Housekeeping:
     """`run` blocks until `stop`. PostgreSQL away is only a reason to try again."""
 
-    def __init__(self, dsn: str, logins: KnownLogins, retention_s: float, now_us: Callable[[], int]) -> None:
-        self._dsn = dsn
-        self._follower = LoginFollower(dsn, logins)
-        self._retention_s = retention_s
-        self._now_us = now_us
-        self._out_of_service: frozenset[str] = frozenset()
+    def __init__(self, *chores: Chore) -> None:
+        self._chores = chores
         self._stopping = threading.Event()
-        self._marked_at = self._swept_at = time.monotonic()
-
-    def refresh(self) -> None:
-        """Take logins and marks as they are now. Raises ServiceAway."""
-        self._follower.refresh()
-        self._read_marks()
-
-    def _read_marks(self) -> None:
-        with open_registry(self._dsn) as connection:
-            self._out_of_service = out_of_service(connection)
-
-    def suppression_of(self, enterprise: str, device: str) -> Suppression:
-        marked = f"{enterprise}/{device}" in self._out_of_service
-        return Suppression.OUT_OF_SERVICE if marked else Suppression.NONE
 
     def run(self) -> None:
-        while not self._stopping.wait(_LOOK_S):
-            try:
-                self._follower.refresh()
-                if time.monotonic() - self._marked_at >= _MARKS_S:
-                    self._read_marks()
-                    self._marked_at = time.monotonic()
-                if time.monotonic() - self._swept_at >= _SWEEP_S:
-                    self._sweep()
-                    self._swept_at = time.monotonic()
-            except (ServiceAway, psycopg.OperationalError) as error:
-                _log.warning("housekeeping_waits", error=str(error).strip())
-        self._follower.close()
+        due = [time.monotonic() + chore.every_s for chore in self._chores]
+        while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
+            for place, chore in enumerate(self._chores):
+                if due[place] > time.monotonic():
+                    continue
+                try:
+                    chore.do()
+                except (ServiceAway, psycopg.OperationalError) as error:
+                    _log.warning("housekeeping_waits", error=str(error).strip())
+                due[place] = time.monotonic() + chore.every_s
 
     def stop(self) -> None:
         self._stopping.set()
 
-    def _sweep(self) -> None:
-        drop_old_segments(
-            self._dsn, retention_s=self._retention_s, consumers=LOG_CONSUMERS, checkpointed=LOG_CONSUMERS[:1]
-        )
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
-            swept = sweep(connection, self._now_us(), Limits())
-        if swept.rows:
-            _log.info("quarantine_swept", rows=swept.rows, unreplayed=swept.unreplayed)
+
+class OutOfService:
+    """Devices whose alarms tell nobody meanwhile, as of the last `refresh`."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._marked: frozenset[str] = frozenset()
+
+    def refresh(self) -> None:
+        """Raises ServiceAway."""
+        with open_registry(self._dsn) as connection:
+            self._marked = out_of_service(connection)
+
+    def suppression_of(self, enterprise: str, device: str) -> Suppression:
+        return Suppression.OUT_OF_SERVICE if f"{enterprise}/{device}" in self._marked else Suppression.NONE
+
+
+def drop_segments(dsn: str, retention_s: float) -> None:
+    """Of a log of rows: what is older than the retention and needed by nobody."""
+    drop_old_segments(dsn, retention_s=retention_s, consumers=LOG_CONSUMERS, checkpointed=LOG_CONSUMERS[:1])
+
+
+def sweep_quarantine(dsn: str, now_us: int) -> None:
+    with psycopg.connect(dsn, autocommit=True, application_name="tocsin-sweep", connect_timeout=5) as connection:
+        swept = sweep(connection, now_us, Limits())
+    if swept.rows:
+        _log.info("quarantine_swept", rows=swept.rows, unreplayed=swept.unreplayed)

@@ -29,6 +29,7 @@ from ingest.door.loop import Door
 from ingest.intake import JsonIntake
 from ingest.store_sessions import PostgresSessions
 from registry.logins import KnownLogins
+from registry.store import LoginFollower
 from schemas.errors import ConfigError
 from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
 from streams.log.postgres import PostgresLogWriter
@@ -38,7 +39,16 @@ from streams.store.process import StoreSettings
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
 from tocsin.data_directory import DataDirectory, Running
-from tocsin.housekeeping import Housekeeping
+from tocsin.housekeeping import (
+    LOGINS_S,
+    MARKS_S,
+    SWEEP_S,
+    Chore,
+    Housekeeping,
+    OutOfService,
+    drop_segments,
+    sweep_quarantine,
+)
 from tocsin.http_server import HttpServer
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
@@ -147,8 +157,9 @@ class OneProcess(Process):
         """Bound here, so that a taken port is said early; served last."""
         settings = self.settings
         logins = KnownLogins()
-        self.housekeeping = Housekeeping(self.dsn, logins, settings.log_retention_h * 3600, self._now_us)
-        self.housekeeping.refresh()
+        self.follower = LoginFollower(self.dsn, logins)
+        self._closers.append(self.follower.close)
+        self.follower.refresh()
         # Without a login nobody could come in from elsewhere; the door then refuses such an address.
         credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
         where = DoorSettings(host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous)
@@ -178,6 +189,8 @@ class OneProcess(Process):
             self.settings, self.dsn, texts, self._clock, self._now_us, self._terminal, self._colour
         )
         metrics = AlertingMetrics(self.metrics)
+        self.marks = OutOfService(self.dsn)
+        self.marks.refresh()
         outbox = Outbox(self.dsn, channels, self._now_us, metrics, self._failpoint)
         self._closers.append(outbox.stop)
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
@@ -188,7 +201,7 @@ class OneProcess(Process):
             texts,
             metrics,
             self._now_us,
-            suppression_of=self.housekeeping.suppression_of,
+            suppression_of=self.marks.suppression_of,
             on_turn=self.mqtt_events.wake,
         )
         self.crew.start("desk", self.desk.run, self.desk.stop)
@@ -208,7 +221,14 @@ class OneProcess(Process):
         self.crew.start("store", self.store.run, self.store.stop)
 
     def _start_housekeeping(self) -> None:
-        self.crew.start("housekeeping", self.housekeeping.run, self.housekeeping.stop)
+        retention_s = self.settings.log_retention_h * 3600
+        housekeeping = Housekeeping(
+            Chore(LOGINS_S, self.follower.refresh),
+            Chore(MARKS_S, self.marks.refresh),
+            Chore(SWEEP_S, lambda: drop_segments(self.dsn, retention_s)),
+            Chore(SWEEP_S, lambda: sweep_quarantine(self.dsn, self._now_us())),
+        )
+        self.crew.start("housekeeping", housekeeping.run, housekeeping.stop)
         if self.settings.heartbeat_url:
             beat = Heartbeat(self.settings.heartbeat_url, self.settings.heartbeat_s, lambda: not self.troubles())
             self.crew.start("heartbeat", beat.run, beat.stop)
