@@ -1,4 +1,4 @@
-"""What nobody waits for: logins, out-of-service marks, sweeping of what is old; a process has the chores of its parts."""
+"""What nobody waits for: logins, out-of-service marks, sweeping of what is old. A process has chores of its parts."""
 
 from __future__ import annotations
 
