@@ -1,0 +1,76 @@
+"""Several doors over one PostgreSQL and one log in memory, each with its thread of shared sessions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ingest.commit_kafka import RoundRecords
+from ingest.quarantine import decode_kept
+from ingest.shared_sessions import SharedSessions
+from schemas.entries import Payload
+from tests.door_world import WAIT_S, Clock, World
+
+
+class OneDoor(World):
+    """A `World` whose door is one of several; `kill` ends it as a power cut would."""
+
+    def __init__(self, dsn: str, name: str, clock: Clock, settings: dict[str, Any], **lease: float) -> None:
+        self.shared = SharedSessions(dsn, name, **lease)
+        self._running = threading.Thread(target=self._run_shared, name=f"shared-{name}")
+        super().__init__(
+            {"name": name, **settings},
+            store=self.shared, peers=self.shared, log=RoundRecords(self._append, self._produce, self.shared.keep),
+            clock=clock.us, monotonic=clock.monotonic,
+        )  # fmt: skip
+        self.clock = clock
+        self._running.start()
+
+    def _append(self, payloads: Sequence[Payload]) -> None:
+        self.log.commit(payloads, (), ())
+
+    def _produce(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        self.log.commit((), [decode_kept(body) for _, body in records], ())
+
+    def _run_shared(self) -> None:
+        try:
+            self.shared.run()
+        except BaseException as failure:
+            self.failure = failure
+
+    def end(self) -> None:
+        super().end()
+        self.shared.stop()
+        self._running.join(WAIT_S)
+        assert not self._running.is_alive()
+
+
+class Doors:
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.clock = Clock()
+        self._open: list[OneDoor] = []
+
+    def open(self, name: str, settings: dict[str, Any] | None = None, **lease: float) -> OneDoor:
+        """A door; after each the clock moves on, so that no two clients come at the same time."""
+        door = OneDoor(self.dsn, name, self.clock, settings or {}, **lease)
+        self._open.append(door)
+        return door
+
+    def end(self) -> None:
+        for door in self._open:
+            door.end()
+        for door in self._open:
+            if door.failure is not None:
+                raise door.failure
+
+
+@contextmanager
+def several_doors(dsn: str) -> Iterator[Doors]:
+    doors = Doors(dsn)
+    try:
+        yield doors
+    finally:
+        doors.end()
