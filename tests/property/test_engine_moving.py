@@ -121,3 +121,23 @@ def test_engines_of_different_packs_are_not_mixed() -> None:
     assert {engine.roster.plans.version for engine in old.moved(3, by_checkpoint=False).engines} == {
         PACKS["loose"].version
     }
+
+
+@pytest.mark.parametrize("partitions", [[1], [8], [1, 3, 1]])
+def test_alarms_that_stand_are_cleared_where_they_went(partitions: list[int]) -> None:
+    """What holds an alarm is named by the sensor's number, which changes with the engine."""
+    one = Cluster(3)
+    one.apply(Sensors(SENSORS))
+    ids = [sensor.id for sensor in SENSORS if sensor.measure == "temperature"]
+
+    def read(second: int, value: float) -> list[AlarmEvent]:
+        at = START + second * 1_000_000
+        return one.apply(ReadingBatch.of(ids, [at] * 2, [at] * 2, [value] * 2, [0] * 2, [0] * 2))
+
+    raised = [event for second in range(6) for event in read(second, 47.0) if event.evidence.rule == "t.pre"]
+    for number in partitions:
+        one = one.moved(number, by_checkpoint=True)
+    cleared = [event for second in range(6, 20) for event in read(second, 20.0) if not event.active]
+    assert {event.subject for event in raised} == {event.subject for event in cleared}
+    assert {event.key for event in raised} <= {event.key for event in cleared}
+    assert len({event.subject for event in raised}) == 2

@@ -1,4 +1,4 @@
-"""`tocsin migrate`: bring the database to the shape this version needs."""
+"""`tocsin migrate`: bring the database, and a cluster's Kafka, to the shape this version needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from schemas.errors import ConfigError
 from tocsin.data_directory import DataDirectory
 from tocsin.migrate import Migration
 from tocsin.migrate import migrate as apply
@@ -20,20 +21,45 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 @app.command()
 def migrate(
     data: Annotated[Path | None, typer.Option(help="The data directory; ./tocsin-data where not said.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what was applied as JSON.")] = False,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Of a cluster's new log; 8 where not said. Needs TOCSIN_KAFKA.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Apply the migrations that the database lacks. `tocsin up` does the same at its start.
+    """Apply the migrations that the database lacks, and with TOCSIN_KAFKA make a cluster's topics and its log.
+
+    What is there already is left as it is. `tocsin up` migrates at its start by itself.
 
     For example: `tocsin migrate --data /var/lib/tocsin`
     """
-    applied = _migrate(Settings.told(data=data))
+    settings = Settings.told(data=data)
+    if settings.kafka and not settings.dsn:
+        raise ConfigError("a cluster needs a PostgreSQL of its own.", field="TOCSIN_DSN", mend="Name it.")
+    if partitions is not None and not settings.kafka:
+        raise ConfigError("one process has one partition.", field="--partitions", mend="Name a Kafka: TOCSIN_KAFKA.")
+    done: list[dict[str, str]] = [{"version": one.version, "name": one.name} for one in _migrate(settings)]
+    if settings.kafka:
+        done += _make_log(settings, partitions)
     if json:
-        typer.echo(json_text.dumps([{"version": one.version, "name": one.name} for one in applied]))
+        typer.echo(json_text.dumps(done))
         return
-    for one in applied:
-        typer.echo(f"applied {one.version} {one.name}")
-    if not applied:
+    for one in done:
+        typer.echo(_line(one))
+    if not done:
         typer.echo("nothing to do: the database is current")
+
+
+def _line(done: dict[str, str]) -> str:
+    if "version" in done:
+        return f"applied {done['version']} {done['name']}"
+    return f"made topic {done['topic']}" if "topic" in done else f"activated rules {done['rules']}"
+
+
+def _make_log(settings: Settings, partitions: int | None) -> list[dict[str, str]]:
+    from tocsin.cluster_log import make_log  # noqa: PLC0415  one process needs no client of Kafka
+
+    made = make_log(settings, partitions)
+    return [{"topic": topic} for topic in made.topics] + ([{"rules": made.pack}] if made.pack else [])
 
 
 def _migrate(settings: Settings) -> list[Migration]:
