@@ -23,14 +23,9 @@ from alerting.people import People
 from alerting.texts import load_texts
 from console.api import make_api
 from ingest.commit_rows import RoundRows
-from ingest.door.greeting import is_loopback
-from ingest.door.limits import DoorSettings
-from ingest.door.loop import Door
-from ingest.intake import JsonIntake
 from ingest.store_sessions import PostgresSessions
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
-from schemas.errors import ConfigError
 from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
@@ -52,7 +47,7 @@ from tocsin.housekeeping import (
 from tocsin.http_server import HttpServer
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
-from tocsin.parts import make_channels, make_judging, readings_around
+from tocsin.parts import make_channels, make_judging, open_door, readings_around
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 from tocsin.process import Process
 from tocsin.recipients import routes_of
@@ -160,28 +155,17 @@ class OneProcess(Process):
         self.follower = LoginFollower(self.dsn, logins)
         self._closers.append(self.follower.close)
         self.follower.refresh()
-        # Without a login nobody could come in from elsewhere; the door then refuses such an address.
-        credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
-        where = DoorSettings(host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous)
         store = PostgresSessions(self.dsn)
         self._door_stop = threading.Event()
-        try:
-            self.door = Door(
-                where,
-                intake=JsonIntake(),
-                log=RoundRows(self.writer.append, store.write),
-                store=store,
-                clock=self._now_us,
-                credentials=credentials,
-                after_us=self.last_us,
-                failpoint=self._failpoint,
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"{settings.mqtt_host}:{settings.mqtt_port} cannot be used: {error.strerror}",
-                field="--mqtt-port",
-                mend="Name another port.",
-            ) from error
+        self.door = open_door(
+            settings,
+            log=RoundRows(self.writer.append, store.write),
+            store=store,
+            clock=self._now_us,
+            logins=logins,
+            after_us=self.last_us,
+            failpoint=self._failpoint,
+        )
 
     def _start_desk(self) -> None:
         texts = load_texts()

@@ -10,7 +10,15 @@ from alerting.channels.webhook import Webhook
 from alerting.message import Texts
 from alerting.ports import Channel
 from alerting.routes import JOURNAL, WEBHOOK
-from schemas.errors import ServiceAway
+from ingest.door.greeting import is_loopback
+from ingest.door.limits import DoorSettings
+from ingest.door.loop import Door
+from ingest.intake import JsonIntake
+from ingest.news import Peers
+from ingest.ports import RoundLog
+from ingest.saved import SessionStore
+from registry.logins import KnownLogins
+from schemas.errors import ConfigError, ServiceAway
 from schemas.identity import id_of
 from streams.checkpoints import PostgresCheckpoints
 from streams.engine import Engine
@@ -24,6 +32,43 @@ from streams.ticks import Clock, HouseTime
 from tocsin.settings import Settings
 
 _COMPARE_S = 1.0
+
+
+def open_door(
+    settings: Settings,
+    *,
+    log: RoundLog,
+    store: SessionStore,
+    peers: Peers | None = None,
+    clock: Callable[[], int],
+    logins: KnownLogins,
+    after_us: int,
+    failpoint: Callable[[str], None],
+    name: str = "",
+) -> Door:
+    """Bound when made, so that a taken port is said early. Raises ConfigError with the field."""
+    # Without a login nobody could come in from elsewhere; the door then refuses such an address.
+    credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
+    try:
+        return Door(
+            DoorSettings(
+                name=name, host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous
+            ),
+            intake=JsonIntake(),
+            log=log,
+            store=store,
+            peers=peers,
+            clock=clock,
+            credentials=credentials,
+            after_us=after_us,
+            failpoint=failpoint,
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.mqtt_host}:{settings.mqtt_port} cannot be used: {error.strerror}",
+            field="--mqtt-port",
+            mend="Name another port.",
+        ) from error
 
 
 def make_channels(
