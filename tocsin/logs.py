@@ -13,6 +13,8 @@ def configure(*, quiet: bool = False) -> None:
     render: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(colors=True) if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
+    # Of a session that is lost it says what our own line says already.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import LiteralString
 
 import msgspec
 import psycopg
 import pytest
 
 from alerting.channels.mqtt_events import AlarmState, MqttEvents
-from alerting.desk import Desk
+from alerting.desk import TURNS, Desk
+from alerting.listening import ALARMS, Listening
 from alerting.people import People
 from alerting.routes import Recipient, Routes
 from schemas.alarms import Grade, State, decode_event
 from schemas.errors import ServiceAway
 from tests.alerting_world import HandClock, HeldChannel, Story, event, make_desk
+from tests.waiting import until
 
 EVENTS, STATE = "tocsin/v1/shop-1/alarms", "tocsin/v1/shop-1/alarms/state"
 
@@ -162,3 +167,107 @@ def test_an_acknowledgement_changes_the_state(dsn: str, desk: Desk) -> None:
     assert [a.acknowledged_by for a in door.retained[STATE].alarms] == ["Li Wei"]
     assert door.events == [(EVENTS, 1)]
     done(made)
+
+
+def test_a_publisher_of_a_partition_speaks_of_its_enterprises_alone(dsn: str) -> None:
+    """In a cluster each partition has one, wherever it runs; the states of others are not its to say."""
+    doors = {0: HeldDoor(), 3: HeldDoor()}
+    for partition, door in doors.items():
+        served = make_desk(
+            dsn, Routes((Recipient("ops", "held"),)), HandClock(), HeldChannel("held"), partition=partition
+        )
+        Story(dsn, partition=partition).tell(event(State.RAISED, Grade.RED, enterprise=f"shop-{partition}"))
+        served.serve_once()
+        done_desk(served)
+        made = MqttEvents(dsn, door.publish, partition=partition)
+        made.serve_once()
+        done(made)
+    for partition, door in doors.items():
+        again = MqttEvents(dsn, door.publish, partition=partition)
+        door.retained.clear()
+        again.serve_once()
+        done(again)
+        assert door.events == [(f"tocsin/v1/shop-{partition}/alarms", 1)]
+        assert set(door.retained) == {f"tocsin/v1/shop-{partition}/alarms/state"}
+
+
+def test_one_that_begins_waits_for_one_that_is_still_at_it(dsn: str, desk: Desk) -> None:
+    """Else the older state could be said last, and stand there until the next event."""
+    Story(dsn).tell(event(State.RAISED, Grade.RED))
+    desk.serve_once()
+    beginner = publisher(dsn, HeldDoor())
+    beginner.serve_once()
+    done(beginner)
+    door = HeldDoor()
+    second = publisher(dsn, door)
+    with psycopg.connect(dsn) as first:
+        first.execute("SELECT position FROM positions WHERE consumer = 'alarms_mqtt' FOR UPDATE")
+        thread = threading.Thread(target=second.serve_once)
+        thread.start()
+        until(lambda: _waits(dsn), "the second waits")
+        assert door.retained == {}
+    thread.join(10)
+    assert set(door.retained) == {STATE}
+    done(second)
+
+
+def test_it_is_woken_by_the_turn_of_a_desk_in_another_process(dsn: str) -> None:
+    """Its own look comes once a second; a subscriber should not wait for it."""
+    desk = make_desk(dsn, Routes((Recipient("ops", "held"),)), HandClock(), HeldChannel("held"), shares=True)
+    woken: SimpleQueue[int] = SimpleQueue()
+    listening = Listening(dsn, {TURNS: woken.put})
+    thread = threading.Thread(target=listening.run)
+    thread.start()
+    try:
+        desk.serve_once()
+        until(lambda: _listens(dsn), "it listens")
+        Story(dsn).tell(event(State.RAISED, Grade.RED))
+        desk.serve_once()
+        assert woken.get(timeout=10.0) == 0
+    finally:
+        listening.stop()
+        thread.join(10)
+        done_desk(desk)
+
+
+def test_a_listener_whose_session_was_ended_listens_again(dsn: str) -> None:
+    """PostgreSQL is restarted now and then."""
+    woken: SimpleQueue[int] = SimpleQueue()
+    listening = Listening(dsn, {ALARMS: woken.put})
+    thread = threading.Thread(target=listening.run)
+    thread.start()
+    try:
+        until(lambda: _listens(dsn), "it listens")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'tocsin listening' AND datname = current_database()"
+            )
+            until(lambda: not _listens(dsn), "its session is gone")
+            until(lambda: _listens(dsn), "it listens again")
+            connection.execute("SELECT pg_notify('tocsin_alarms', 'no number'), pg_notify('tocsin_alarms', '5')")
+        assert woken.get(timeout=10.0) == 5
+    finally:
+        listening.stop()
+        thread.join(10)
+
+
+def _waits(dsn: str) -> bool:
+    return _count(dsn, "wait_event_type = 'Lock' AND application_name = 'tocsin mqtt events'")
+
+
+def _listens(dsn: str) -> bool:
+    return _count(dsn, "application_name = 'tocsin listening' AND query LIKE 'LISTEN%' AND state = 'idle'")
+
+
+def _count(dsn: str, which: LiteralString) -> bool:
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND " + which
+        ).fetchone()
+    return found is not None and found[0] == 1
+
+
+def done_desk(desk: Desk) -> None:
+    desk.stop()
+    desk.run()
