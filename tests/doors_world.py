@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ingest.commit_kafka import RoundRecords
+from ingest.ports import RoundLog
 from ingest.quarantine import decode_kept
 from ingest.shared_sessions import SharedSessions
 from schemas.entries import Payload
@@ -17,12 +18,22 @@ from tests.door_world import WAIT_S, Clock, World
 class OneDoor(World):
     """A `World` whose door is one of several; `kill` ends it as a power cut would."""
 
-    def __init__(self, dsn: str, name: str, clock: Clock, settings: dict[str, Any], **lease: float) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        name: str,
+        clock: Clock,
+        settings: dict[str, Any],
+        log: Callable[[SharedSessions], RoundLog] | None = None,
+        **lease: float,
+    ) -> None:
+        """log: makes another than that of the world."""
         self.shared = SharedSessions(dsn, name, **lease)
         self._running = threading.Thread(target=self._run_shared, name=f"shared-{name}")
+        in_memory = RoundRecords(self._append, self._produce, self.shared.keep)
         super().__init__(
             {"name": name, **settings},
-            store=self.shared, peers=self.shared, log=RoundRecords(self._append, self._produce, self.shared.keep),
+            store=self.shared, peers=self.shared, log=in_memory if log is None else log(self.shared),
             clock=clock.us, monotonic=clock.monotonic,
         )  # fmt: skip
         self.clock = clock

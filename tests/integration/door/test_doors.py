@@ -85,7 +85,7 @@ def test_a_session_is_taken_from_a_client_that_still_hangs_there(doors: Doors, v
     assert {type(new.read()), type(new.read())} == {Ack, Publish}
     assert a.door.counts.closed[Cause.TAKEN_OVER] == 1
     assert (a.log.values, b.shared.counts.forced) == ([], 0)
-    assert (count(doors, "mqtt_wills WHERE door = 'b'"), count(doors, "mqtt_wills")) == (1, 1)
+    b.wait(lambda: count(doors, "mqtt_wills WHERE door = 'b'") == count(doors, "mqtt_wills") == 1)
 
 
 def test_a_clean_client_that_comes_elsewhere_is_let_go_without_its_will(doors: Doors) -> None:

@@ -1,0 +1,152 @@
+"""Doors over a real Kafka: what is acknowledged is there, also when Kafka was killed; alarms reach every door."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ingest.commit_kafka import RoundRecords
+from ingest.door.hearing import Hearing
+from ingest.quarantine import keep_records, waiting
+from ingest.shared_sessions import SharedSessions
+from schemas.kafka import ALARMS_STATE, Topic
+from schemas.mqtt import Ack, Publish, Type
+from schemas.readings import ReadingBatch
+from streams.log.kafka import KafkaLog, Record
+from streams.log.kafka_reader import KafkaPartitionsReader
+from streams.log.kafka_topics import make_topics
+from streams.log.kafka_topics_reader import KafkaTopicsReader
+from tests.door_world import WAIT_S, Clock
+from tests.doors_world import OneDoor, several_doors
+from tests.kafka_topics import fresh_topic
+from tests.waiting import until
+from tocsin.local.kafka import Kafka
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka]
+
+P = 4
+ALARMS_TOPIC = "tocsin/v1/shop-1/alarms"
+STATE_TOPIC = "tocsin/v1/shop-1/alarms/state"
+
+
+@contextmanager
+def doors_over(dsn: str, kafka: Kafka, topic: str, refused: str) -> Iterator[Callable[[str], OneDoor]]:
+    """Makes doors whose log is `topic` and whose quarantine is the topic `refused`."""
+    logs: list[KafkaLog] = []
+
+    def make(shared: SharedSessions) -> RoundRecords:
+        log = KafkaLog(kafka.servers, topic, P)
+        logs.append(log)
+        return RoundRecords(
+            log.append, lambda records: log.produce_many(Record(refused, *one) for one in records), shared.keep
+        )
+
+    doors: list[OneDoor] = []
+
+    def open_door(name: str) -> OneDoor:
+        door = OneDoor(dsn, name, Clock(), {}, make, lease_s=60.0)
+        doors.append(door)
+        return door
+
+    try:
+        yield open_door
+    finally:
+        for door in doors:
+            door.end()
+        for log in logs:
+            log.close()
+
+
+def values_in(kafka: Kafka, topic: str) -> Counter[float]:
+    reader = KafkaPartitionsReader(kafka.servers, topic, range(P))
+    places, found = dict.fromkeys(range(P), 0), Counter[float]()
+    while entries := reader.read(places, 500):
+        for entry in entries:
+            places[entry.partition] = entry.number
+            if isinstance(entry.payload, ReadingBatch):
+                found.update(entry.payload.value.tolist())
+    reader.close()
+    return found
+
+
+def test_two_doors_write_one_log(dsn: str, kafka: Kafka) -> None:
+    """And what is refused goes into quarantine by way of Kafka."""
+    topic, refused = fresh_topic(kafka, P), fresh_topic(kafka, 1)
+    with doors_over(dsn, kafka, topic, refused) as open_door:
+        clients = [open_door(name).connected(name) for name in ("a", "b")]
+        for number in range(1, 101):
+            client = clients[number % 2]
+            client.publish(b'{"temperature": %d}' % number, f"tocsin/v1/shop-{number}/x/telemetry", packet_id=number)
+            assert client.read() == Ack(Type.PUBACK, number)
+        clients[0].publish(b'{"temperatur": 1}', packet_id=7)
+        assert clients[0].read() == Ack(Type.PUBACK, 7)
+    assert values_in(kafka, topic) == Counter(float(number) for number in range(1, 101))
+    reader = KafkaTopicsReader(kafka.servers, from_start=[refused])
+    bodies: list[bytes] = []
+    until(lambda: bool(bodies.extend(body for _, _, body in reader.read(0.1)) or bodies), "the record is there")
+    reader.close()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        assert keep_records(connection, bodies) == {}
+        (kept,) = waiting(connection)
+    assert (kept.source, kept.payload) == ("a", b'{"temperatur": 1}')
+
+
+def test_a_killed_kafka_holds_the_clients_back_and_loses_nothing(dsn: str, kafka: Kafka, tmp_path: Path) -> None:
+    """No PUBACK, no more reading, one round in memory; afterwards everything goes on by itself."""
+    with Kafka(tmp_path / "kafka") as own:
+        topic, refused = fresh_topic(own, P), fresh_topic(own, 1)
+        with doors_over(dsn, own, topic, refused) as open_door:
+            door = open_door("door")
+            client = door.connected("kitchen")
+            client.publish(b'{"temperature": 1}', packet_id=1)
+            assert client.read() == Ack(Type.PUBACK, 1)
+            own.kill()
+            for number in range(2, 1001):
+                client.publish(b'{"temperature": %d}' % number, packet_id=number)
+            door.wait(lambda: door.door.counts.is_away)
+            assert door.door.counts.acknowledged == 1
+            own.start()
+            door.clock.now_s += 5.0
+            answers = []
+            while len(answers) < 999:
+                answers.append(client.read())
+                door.clock.now_s += 0.01
+            assert answers == [Ack(Type.PUBACK, number) for number in range(2, 1001)]
+        assert values_in(own, topic).keys() == {float(number) for number in range(1, 1001)}
+
+
+def test_alarms_reach_the_subscribers_of_every_door(dsn: str, kafka: Kafka) -> None:
+    """The open ones also those who come later, and a door that starts later."""
+    events = fresh_topic(kafka, 1)
+    make_topics(kafka.servers, [Topic(ALARMS_STATE, 1, -1, compacted=True)])
+    with several_doors(dsn) as doors, KafkaLog(kafka.servers, "none", 1) as log:
+        log.produce(ALARMS_STATE, STATE_TOPIC.encode(), b'{"alarms": ["old"]}')
+        log.produce(events, ALARMS_TOPIC.encode(), b"before any door")
+        stops = []
+        for name in ("a", "b"):
+            door = doors.open(name)
+            reader = KafkaTopicsReader(kafka.servers, from_end=[events], from_start=[ALARMS_STATE])
+            hearing = Hearing(reader.read, door.door.publish)
+            thread = threading.Thread(target=hearing.run)
+            thread.start()
+            stops.append((hearing, thread, reader))
+            door.wait(lambda door=door: STATE_TOPIC in door.door.state.retained)
+            client = door.connected(name)
+            client.subscribe(ALARMS_TOPIC, STATE_TOPIC)
+            state = client.expect(Publish)
+            assert (state.topic, state.payload, state.retain) == (STATE_TOPIC, b'{"alarms": ["old"]}', True)
+            log.produce(events, ALARMS_TOPIC.encode(), name.encode())
+            assert client.expect(Publish).payload == name.encode()
+            log.produce(ALARMS_STATE, STATE_TOPIC.encode(), b'{"alarms": ["old"]}')
+            assert client.expect(Publish).topic == STATE_TOPIC
+        for hearing, thread, reader in stops:
+            hearing.stop()
+            thread.join(WAIT_S)
+            reader.close()
+            assert hearing.trouble() == ""
