@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import runpy
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tests.waiting import until
-from tocsin.local.mosquitto import free_port
+from tests.deployed import SETUP, make_secrets, mosquitto_of_the_recipe
 
 pytestmark = pytest.mark.integration
-DEPLOY = Path(__file__).parents[2] / "deploy"
-SETUP: dict[str, Any] = runpy.run_path(str(DEPLOY / "make_secrets.py"))
-PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("secrets")
-    SETUP["make_missing"](folder, ["localhost"])
-    return folder
+    return make_secrets(tmp_path_factory.mktemp("setup") / "secrets")
 
 
 @pytest.fixture(scope="module")
@@ -43,34 +32,8 @@ def passwords(secrets: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def port(secrets: Path, passwords: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A Mosquitto by the committed files; paths and the port alone are those of this test."""
-    if PROGRAM is None:
-        missing = "Mosquitto is missing. On Debian: apt install mosquitto"
-        (pytest.fail if os.environ.get("TOCSIN_REQUIRE") == "all" else pytest.skip)(missing)
-    folder = tmp_path_factory.mktemp("mosquitto")
-    port = free_port()
-    config = (DEPLOY / "mosquitto" / "mosquitto.conf").read_text()
-    for there, here in (
-        ("listener 8883", f"listener {port} 127.0.0.1"),
-        ("/run/secrets", str(secrets)),
-        ("/mosquitto/config", str(DEPLOY / "mosquitto")),
-        ("/mosquitto/data", str(folder)),
-    ):
-        assert there in config
-        config = config.replace(there, here)
-    # Root's Mosquitto would become another user, who cannot read a test's folder.
-    (folder / "mosquitto.conf").write_text(config + ("user root\n" if os.geteuid() == 0 else ""))
-    process = subprocess.Popen([PROGRAM, "-c", str(folder / "mosquitto.conf")])
-
-    def is_up() -> bool:
-        assert process.poll() is None, "Mosquitto does not take its configuration"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    until(is_up, "Mosquitto listens")
-    yield port
-    process.terminate()
-    process.wait()
+    with mosquitto_of_the_recipe(tmp_path_factory.mktemp("broker") / "mosquitto", secrets) as port:
+        yield port
 
 
 class Client:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import runpy
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
-from tests.recipes import DEPLOY, ROOT
+from tests.deployed import make_secrets, postgres_of_the_recipe
+from tests.recipes import ROOT
 from tocsin.migrate import migrate, migrations
-from tocsin.postgres import EmbeddedPostgres
-from tocsin.postgres_machine import binaries
 
 pytestmark = pytest.mark.integration
 OURS = "relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
@@ -25,30 +21,12 @@ OURS = "relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
 
 @pytest.fixture(scope="module")
 def dsns() -> Iterator[dict[str, str]]:
-    """A server on which 10-roles.sh has run as the image runs it, then `migrate` as the owner. By role: a dsn."""
+    """By role, after `migrate` as the owner."""
     with tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
-        secrets = Path(folder) / "secrets"
-        secrets.mkdir()
-        runpy.run_path(str(DEPLOY / "make_secrets.py"))["make_missing"](secrets, ["localhost"])
-        with EmbeddedPostgres(Path(folder) / "pg", settings={"shared_buffers": "32MB"}) as server:
-            # The embedded server's superuser has the name that the owner has in the recipe: it makes way.
-            with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-                connection.execute("CREATE ROLE postgres SUPERUSER LOGIN")
-            admin = make_conninfo(server.dsn("postgres"), user="postgres")
-            with psycopg.connect(admin, autocommit=True) as connection:
-                connection.execute("ALTER ROLE tocsin RENAME TO embedded")
-                connection.execute("DROP DATABASE tocsin")
-            script = (DEPLOY / "postgres" / "10-roles.sh").read_text()
-            for there, here in (("/run/secrets", secrets), ("/etc/tocsin", DEPLOY / "postgres")):
-                assert there in script
-                script = script.replace(there, str(here))
-            socket = str(conninfo_to_dict(admin)["host"])
-            path = f"{binaries()}:{os.environ['PATH']}"
-            environment = {**os.environ, "PATH": path, "PGHOST": socket, "POSTGRES_USER": "postgres"}
-            subprocess.run(["sh", "-c", script], check=True, env=environment, capture_output=True)
-            roles = {role: make_conninfo(admin, user=role, dbname="tocsin") for role in ("tocsin", "tocsin_app")}
+        secrets = make_secrets(Path(folder) / "secrets")
+        with postgres_of_the_recipe(Path(folder) / "pg", secrets) as roles:
             assert len(migrate(roles["tocsin"])) == len(migrations())
-            yield {**roles, "postgres": make_conninfo(admin, dbname="tocsin")}
+            yield roles
 
 
 def ask(dsn: str, query: str) -> list[tuple[object, ...]]:
