@@ -1,8 +1,6 @@
 """`tocsin bench ingest`: QoS 1 messages through socket, log, engine and store, sustained; and history beside it.
 
-Load is open loop. A rate is sustained when at the end the generator is at most 1 s behind, every acknowledged reading
-is counted in the store 5 s later, and at most two parts wait for their index. Rates are tried from the highest that a
-short flat-out run suggests, downwards.
+What counts as sustained: `tocsin.bench.load`.
 """
 
 from __future__ import annotations
@@ -11,8 +9,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -21,33 +17,18 @@ from rich.console import Console
 from schemas.readings import I64
 from sensors_sim.frames import device_of
 from sensors_sim.load_plan import LoadPlan
-from sensors_sim.loadgen import start
 from streams.store.edge import session
-from streams.store.queries import StoreStatus, history, status
+from streams.store.queries import history
 from tocsin.bench.history import DAY_US, fill
+from tocsin.bench.load import Case, Target, learn, measure, sustain
 from tocsin.bench.report import Options, Row
-from tocsin.bench.service import Service, tocsin_up
+from tocsin.bench.service import tocsin_up
 from tocsin.settings import connect_dsn
 
 PAST = 100_000_000
 SECONDS = 60.0
-SETTLE_S = 5.0
-MOST_LAG_S = 1.0
-MOST_WAITING = 2
 QUERIES = 200
-_TURN_S = 5.0
-_MOST_TURNS = 8
-_LEARNING_RATE = 25_000.0
-_STEPS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 _console = Console(stderr=True, highlight=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    name: str
-    plan: LoadPlan
-    needed: float
-    goal: float
 
 
 def _cases(seed: int) -> list[Case]:
@@ -71,21 +52,22 @@ def run(options: Options) -> list[Row]:
     rows: list[Row] = []
     seconds = max(5.0, SECONDS * options.scale)
     with tocsin_up(data) as service:
+        target = Target(service.running.mqtt_port, connect_dsn(data), data, service.rss_bytes)
         # First, while the store holds the past and little else.
-        rows.append(_ask(service, few, ids, options.seed, seconds, past))
+        rows.append(_ask(target, few, ids, options.seed, seconds, past))
         for case in (few, *others):
-            rows += _measure(service, case, seconds)
+            rows.append(measure(target, case, seconds))
     return rows
 
 
-def _ask(service: Service, case: Case, ids: I64, seed: int, seconds: float, past: int) -> Row:
+def _ask(target: Target, case: Case, ids: I64, seed: int, seconds: float, past: int) -> Row:
     """History while the load runs at the rate that the case needs: at the highest rate both cores are taken."""
-    plan = msgspec.structs.replace(case.plan, port=service.running.mqtt_port)
-    _learn(plan, service.data)
-    questions = _Questions(connect_dsn(service.data), ids, seed)
+    plan = msgspec.structs.replace(case.plan, port=target.port)
+    learn(plan, target.folder)
+    questions = _Questions(target.dsn, ids, seed)
     asking = threading.Thread(target=questions.ask, args=(seconds,))
     asking.start()
-    outcome = _sustain(plan, case.needed, seconds, service.data)
+    outcome = sustain(plan, case.needed, seconds, target.folder)
     asking.join()
     return questions.row(past, f"at {case.needed:,.0f}/s, lag {outcome.lag_s:.2f} s")
 
@@ -129,78 +111,3 @@ class _Questions:
         p99 = float(np.quantile(self.took_ms, 0.99))
         p50 = float(np.quantile(self.took_ms, 0.5))
         return Row("ingest.history_24h_p99", p99, "ms", 50, 10, smaller=True, note=f"{note}; p50 {p50:.1f} ms")
-
-
-def _measure(service: Service, case: Case, seconds: float) -> list[Row]:
-    dsn = connect_dsn(service.data)
-    plan = msgspec.structs.replace(case.plan, port=service.running.mqtt_port)
-    reached = _flat_out(plan, service.data) * plan.readings
-    for step in _STEPS:
-        rate = reached * step
-        before = _settled(dsn)
-        outcome = _sustain(plan, rate / plan.readings, seconds, service.data)
-        time.sleep(SETTLE_S)
-        with session(dsn, "tocsin-bench") as connection:
-            after = status(connection)
-        stored = _counted(after) - _counted(before)
-        wanted = outcome.acknowledged * plan.readings
-        words = f"lag {outcome.lag_s:.2f} s, {stored:,} of {wanted:,} stored, {after.closing} parts wait"
-        _console.print(f"  {case.name}: {rate:,.0f}/s offered: {words}")
-        if outcome.lag_s <= MOST_LAG_S and stored == wanted and after.closing <= MOST_WAITING and not outcome.faults:
-            value = wanted / outcome.seconds
-            note = f"{seconds:.0f} s, {words}; RSS {service.rss_bytes() / 1e6:.0f} MB; flat out {reached:,.0f}"
-            return [Row(case.name, value, "/s", case.needed, case.goal, note=note)]
-    return [Row(case.name, 0.0, "/s", case.needed, case.goal, note="no rate was sustained")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    seconds: float
-    acknowledged: int
-    lag_s: float
-    faults: int
-
-
-def _flat_out(plan: LoadPlan, folder: Path) -> float:
-    """Messages a second that the machine takes once every sensor is known."""
-    _learn(plan, folder)
-    return _sustain(plan, 0.0, _TURN_S, folder).acknowledged / _TURN_S
-
-
-def _learn(plan: LoadPlan, folder: Path) -> None:
-    """Let every device speak twice, so that the door knows its sensors."""
-    acknowledged, turn = 0, 0
-    while acknowledged < 2 * plan.rows and turn < _MOST_TURNS:
-        acknowledged += _sustain(plan, _LEARNING_RATE, 2.0 * plan.rows / _LEARNING_RATE, folder).acknowledged
-        turn += 1
-
-
-def _sustain(plan: LoadPlan, rate: float, seconds: float, folder: Path) -> _Outcome:
-    """Offer `rate` messages a second.
-
-    The lag is the larger of how late the last messages left and how long after them the last PUBACK came.
-    """
-    told = msgspec.structs.replace(plan, rate=rate, seconds=seconds)
-    lag_s, last = 0.0, None
-    for report in start(told, folder / "sent.npz").reports():
-        if not report.done:
-            lag_s = report.lag_s
-        last = report
-    assert last is not None
-    return _Outcome(seconds, last.acknowledged, max(lag_s, last.seconds - seconds), last.faults + last.dead)
-
-
-def _counted(known: StoreStatus) -> int:
-    return known.stored + known.late + known.duplicate + known.refused_old
-
-
-def _settled(dsn: str) -> StoreStatus:
-    """The store's counts once they stand still."""
-    with session(dsn, "tocsin-bench") as connection:
-        last = status(connection)
-        while True:
-            time.sleep(3.0)
-            now = status(connection)
-            if _counted(now) == _counted(last):
-                return now
-            last = now

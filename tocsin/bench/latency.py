@@ -34,31 +34,38 @@ def run(options: Options) -> list[Row]:
     try:
         told = {"TOCSIN_WEBHOOK_URL": sink.url, "TOCSIN_WEBHOOK_SECRET": "of the bench, 24 letters"}
         with tocsin_up(folder / "data", environment=told) as service:
-            plan = LoadPlan(
-                port=service.running.mqtt_port,
-                connections=CONNECTIONS,
-                rate=RATE,
-                seconds=max(5.0, SECONDS * options.scale),
-                devices=20,
-                alarms=max(20, int(ALARMS * options.scale)),
-                quantum_us=0,
-                seed=options.seed,
-            )
+            plan = plan_of(options, service.running.mqtt_port)
             # A first run without alarms makes the sensors known, as those of a running city are.
-            start(_quiet(plan), folder / "first.npz").wait()
+            start(quiet(plan), folder / "first.npz").wait()
             _, sent = start(plan, folder / "sent.npz").wait()
-        return _rows(sent, sink.arrivals())
+        return rows_of(sent, sink.arrivals())
     finally:
         sink.stop()
 
 
-def _quiet(plan: LoadPlan) -> LoadPlan:
+def plan_of(options: Options, port: int) -> LoadPlan:
+    """5,000 messages a second, alarms among them."""
+    return LoadPlan(
+        port=port,
+        connections=CONNECTIONS,
+        rate=RATE,
+        seconds=max(5.0, SECONDS * options.scale),
+        devices=20,
+        alarms=max(20, int(ALARMS * options.scale)),
+        quantum_us=0,
+        seed=options.seed,
+    )
+
+
+def quiet(plan: LoadPlan) -> LoadPlan:
+    """The same sensors without alarms, for a few seconds."""
     return LoadPlan(
         port=plan.port, connections=plan.connections, rate=plan.rate, seconds=5.0, devices=plan.devices, seed=plan.seed
     )
 
 
-def _rows(sent: Sent, arrivals: list[Arrival]) -> list[Row]:
+def rows_of(sent: Sent, arrivals: list[Arrival]) -> list[Row]:
+    """Every alarm that was due, by its arrival; missing, wrong and twice in the note."""
     due = sent.due_alarms()
     came: Counter[str] = Counter()
     took_ms: list[float] = []

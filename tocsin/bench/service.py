@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from schemas.errors import ServiceAway
+from tocsin.bench.processes import rss_bytes
 from tocsin.data_directory import DataDirectory, Running
 
 _READY_S = 120.0
@@ -29,10 +30,7 @@ class Service:
 
     def rss_bytes(self) -> int:
         """Resident memory of the main process."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        return 0
+        return rss_bytes(self.process.pid)
 
 
 @contextmanager
