@@ -11,18 +11,18 @@ from ingest.door.scan import Found, Passes, Stop, scan
 
 @dataclass
 class Told:
-    """Messages as (connection, topic, payload, qos, packet id, retain); and of each connection stop, place, length."""
+    """Messages as (connection, topic, payload, qos, packet id, retain, dup); of each connection stop, place, length."""
 
-    messages: list[tuple[int, bytes, bytes, int, int, int]] = field(default_factory=list)
+    messages: list[tuple[int, bytes, bytes, int, int, int, int]] = field(default_factory=list)
     ends: list[tuple[Stop, int, int]] = field(default_factory=list)
 
 
-def naive(pieces: list[tuple[bytes, int]], largest: int, most: int, capacity: int) -> Told:
+def naive(pieces: list[tuple[bytes, int]], largest: int, most: int, capacity: int, from_broker: bool = False) -> Told:
     told = Told()
     for connection, (data, version) in enumerate(pieces):
         at, owed = 0, 0
         while True:
-            stop, frame, message = _next(data[at:], version, largest)
+            stop, frame, message = _next(data[at:], version, largest, from_broker)
             if message is not None and ((message[2] and owed >= most) or len(told.messages) >= capacity):
                 stop, message = Stop.FULL, None
             if message is None:
@@ -36,8 +36,8 @@ def naive(pieces: list[tuple[bytes, int]], largest: int, most: int, capacity: in
 
 
 def _next(
-    data: bytes, version: int, largest: int
-) -> tuple[Stop, int | None, tuple[bytes, bytes, int, int, int] | None]:
+    data: bytes, version: int, largest: int, from_broker: bool
+) -> tuple[Stop, int | None, tuple[bytes, bytes, int, int, int, int] | None]:
     if not data:
         return Stop.DRAINED, None, None
     length, used = 0, 0
@@ -59,8 +59,8 @@ def _next(
     if len(data) < frame:
         return Stop.UNFINISHED, frame, None
     body = data[1 + used : frame]
-    qos, retain = data[0] >> 1 & 3, data[0] & 1
-    if data[0] >> 4 != 3 or data[0] & 8 or qos > 1 or len(body) < 2:
+    qos, retain, dup = data[0] >> 1 & 3, data[0] & 1, data[0] >> 3 & 1
+    if data[0] >> 4 != 3 or qos > 1 or len(body) < 2 or (dup and not (from_broker and qos)):
         return Stop.CONTROL, frame, None
     size = int.from_bytes(body[:2], "big")
     topic, rest = body[2 : 2 + size], body[2 + size :]
@@ -71,13 +71,24 @@ def _next(
     if qos and not packet_id:
         return Stop.CONTROL, frame, None
     if version == 5:
-        if rest[0]:
+        size, used = 0, 0
+        while True:
+            if used == 4 or used == len(rest):
+                return Stop.CONTROL, frame, None
+            byte = rest[used]
+            size += (byte % 128) * 128**used
+            used += 1
+            if byte < 128:
+                break
+        if (size and not from_broker) or len(rest) < used + size:
             return Stop.CONTROL, frame, None
-        rest = rest[1:]
-    return Stop.DRAINED, frame, (topic, rest, qos, packet_id, retain)
+        rest = rest[used + size :]
+    return Stop.DRAINED, frame, (topic, rest, qos, packet_id, retain, dup)
 
 
-def compiled(pieces: list[tuple[bytes, int]], largest: int, most: int, capacity: int) -> Told:
+def compiled(
+    pieces: list[tuple[bytes, int]], largest: int, most: int, capacity: int, from_broker: bool = False
+) -> Told:
     data = b"".join(piece for piece, _ in pieces)
     # Nothing may be read beyond the end: what stands there is a frame that would be found.
     buffer = np.frombuffer(bytearray(data + b"\x30\x04\x00\x01a!"), np.uint8)
@@ -85,14 +96,14 @@ def compiled(pieces: list[tuple[bytes, int]], largest: int, most: int, capacity:
     starts = ends - np.array([len(piece) for piece, _ in pieces], np.int64)
     passes = Passes(np.arange(len(pieces), dtype=np.int32), starts, ends, np.array([v for _, v in pieces], np.uint8))
     found = Found(capacity)
-    scan(buffer, passes, found, largest, most)
+    scan(buffer, passes, found, largest, most, from_broker=from_broker)
     told = Told()
     for m in range(found.count):
         topic = buffer[found.topic_start[m] : found.topic_end[m]].tobytes()
         payload = buffer[found.payload_start[m] : found.payload_end[m]].tobytes()
         told.messages.append(
             (int(found.connection[m]), topic, payload, int(found.qos[m]), int(found.packet_id[m]),
-             int(found.retain[m]))
+             int(found.retain[m]), int(found.dup[m]))
         )  # fmt: skip
     for c, start in enumerate(starts.tolist()):
         frame_end = int(passes.frame_end[c])

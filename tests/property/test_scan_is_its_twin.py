@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from ingest.door.scan import Found, Passes, Stop, scan
 from schemas import mqtt
 from schemas.mqtt import Ack, Bare, Publish, Subscribe, Subscription, Type
+from schemas.mqtt_fields import Prop
 from tests.scan_twin import compiled, naive
 
 topics = st.text("ab/é", min_size=1, max_size=6)
+properties = st.sampled_from([{}, {}, {Prop.MESSAGE_EXPIRY: 60}, {Prop.USER: [("a", "b" * 130)]}])
 publishes = st.builds(
     Publish, topics, st.binary(max_size=200), st.integers(0, 2), st.booleans(),
-    packet_id=st.integers(1, 65535),
+    packet_id=st.integers(1, 65535), properties=properties,
 )  # fmt: skip
 controls = st.sampled_from(
     [
@@ -42,18 +44,18 @@ def streams(draw: st.DrawFn) -> tuple[bytes, int]:
     return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data), version
 
 
-limits = st.tuples(st.integers(2, 300), st.integers(1, 20), st.integers(1, 40))
+limits = st.tuples(st.integers(2, 300), st.integers(1, 20), st.integers(1, 40), st.booleans())
 
 
 @settings(deadline=None)
 @given(st.lists(streams(), min_size=1, max_size=4), limits)
-def test_compiled_is_naive_over_frames(pieces: list[tuple[bytes, int]], limit: tuple[int, int, int]) -> None:
+def test_compiled_is_naive_over_frames(pieces: list[tuple[bytes, int]], limit: tuple[int, int, int, bool]) -> None:
     assert compiled(pieces, *limit) == naive(pieces, *limit)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=300), versions), min_size=1, max_size=4), limits)
-def test_compiled_is_naive_over_any_bytes(pieces: list[tuple[bytes, int]], limit: tuple[int, int, int]) -> None:
+def test_compiled_is_naive_over_any_bytes(pieces: list[tuple[bytes, int]], limit: tuple[int, int, int, bool]) -> None:
     assert compiled(pieces, *limit) == naive(pieces, *limit)
 
 
