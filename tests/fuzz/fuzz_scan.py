@@ -30,7 +30,8 @@ def fuzz(seconds: float, seed: int) -> int:
             version = rng.choice((4, 5))
             data = stream(rng, version, rng.randint(0, 20)) if rng.random() < 0.9 else rng.randbytes(rng.randint(0, 99))
             pieces.append((tear(data, rng), version))
-        limits = rng.choice((2, 60, 1000, 1 << 18)), rng.choice((1, 5, 10_000)), rng.choice((1, 7, 500)), rng.random() < 0.5
+        sizes = rng.choice((2, 60, 1000, 1 << 18)), rng.choice((1, 5, 10_000)), rng.choice((1, 7, 500))
+        limits = *sizes, rng.random() < 0.5
         tried += 1
         told, expected = compiled(pieces, *limits), naive(pieces, *limits)
         messages += len(told.messages)
