@@ -35,11 +35,18 @@ _log = structlog.get_logger("alerting.desks")
 
 
 class Round(NamedTuple):
-    """What a look round sees: our session, those of all living desk processes, the partitions that are served."""
+    """What a look round sees: the session that looks, those of all living desk processes, the partitions served."""
 
     mine: int
     living: Sequence[int]
     served: frozenset[int]
+
+
+def look_round(connection: Connection) -> Round:
+    """Who lives and what is served; raises nothing of its own."""
+    row = connection.execute(_Q["look_round"]).fetchone()
+    assert row is not None
+    return Round(row[0], row[1], frozenset(row[2]))
 
 
 def share_of(partitions: int, living: Sequence[int], mine: int) -> int:
@@ -134,10 +141,8 @@ class Desks:
             if self._gave_up:
                 announce(connection, SEATS, 0)
             connection.execute(_Q["end_silent"], {"silent_s": _SILENT_S})
-            row = connection.execute(_Q["look_round"]).fetchone()
+            seen = look_round(connection)
         self._gave_up = False
-        assert row is not None
-        seen = Round(row[0], row[1], frozenset(row[2]))
         share = share_of(self._partitions, seen.living, seen.mine)
         with self._condition:
             held = [partition for partition in self._desks if partition not in self._leaving]

@@ -1,0 +1,138 @@
+"""Looks at PostgreSQL and at what stands in it; the same in one process and in a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from schemas.errors import TocsinError
+from tocsin.doctor.findings import MOST_SKEW_S, Finding, fine, warning, wrong
+from tocsin.migrate import current_version, migrations, missing
+
+LEAST_VERSION = 15
+_MOST_USED = 0.8
+_AWAKE_S = 10.0
+Connection = psycopg.Connection[Any]
+
+
+def server(connection: Connection) -> Iterator[Finding]:
+    """Is it one that Tocsin can stand on: version, what a commit means there, room for sessions, TimescaleDB."""
+    major = connection.info.server_version // 10_000
+    if major < LEAST_VERSION:
+        yield wrong("postgresql", f"version {major}", f"Tocsin needs {LEAST_VERSION} or newer.")
+    else:
+        yield fine("postgresql", f"version {major}, {_edition(connection)}")
+    yield _durability(connection)
+    yield _sessions(connection)
+
+
+def schema(connection: Connection) -> Finding:
+    try:
+        left = missing(migrations(), current_version(connection))
+    except TocsinError as error:
+        return wrong("schema", error.what, error.mend or "Run the version of Tocsin that made it.")
+    if left:
+        return wrong("schema", f"{len(left)} migrations are missing", "Run `tocsin migrate`.")
+    return fine("schema", "current")
+
+
+def clock(connection: Connection) -> Finding:
+    asked = time.time()
+    row = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
+    # Half way of the question: a slow answer is no skew.
+    skew = abs(float(row[0]) - (asked + time.time()) / 2) if row else 0.0
+    if skew > MOST_SKEW_S:
+        return wrong("clock", f"{skew:.1f} s from PostgreSQL's", "Run NTP on both machines.")
+    return fine("clock", "agrees with PostgreSQL's")
+
+
+def quarantine(connection: Connection) -> Finding:
+    count = _count(connection, "SELECT count(*) FROM quarantine WHERE replayed_at IS NULL")
+    if count:
+        mend = "Their senders were told on their `errors` topics what to mend."
+        return warning("quarantine", f"{count} refused messages wait", mend)
+    return fine("quarantine", "empty")
+
+
+def notifications(connection: Connection) -> Finding:
+    failed = _count(connection, "SELECT count(*) FROM notifications WHERE status = 'failed'")
+    if failed:
+        return warning("messages", f"{failed} were given up", "See `tocsin alarms show KEY`.")
+    late = _count(
+        connection, "SELECT count(*) FROM notifications WHERE overdue AND status IN ('planned', 'queued', 'sending')"
+    )
+    if late:
+        return warning("messages", f"{late} wait longer than they should", "Are their receivers up?")
+    return fine("messages", "none was given up")
+
+
+def asked(connection: Connection) -> Finding:
+    """What people and the registry have asked of the engine: does it enter the log?"""
+    waiting = _count(
+        connection,
+        """
+        SELECT (SELECT count(*) FROM commands WHERE logged_number IS NULL AND asked_at < now() - %s * interval '1 s')
+             + (SELECT count(*) FROM control_outbox
+                 WHERE logged_number IS NULL AND refused IS NULL AND asked_at < now() - %s * interval '1 s')
+        """,
+        _AWAKE_S,
+        _AWAKE_S,
+    )
+    if waiting:
+        return wrong(
+            "commands", f"{waiting} wait to enter the log", "Whoever judges the partition takes them: see judging."
+        )
+    refused = _count(connection, "SELECT count(*) FROM control_outbox WHERE refused IS NOT NULL")
+    if refused:
+        mend = "They were written by another version: SELECT id, refused FROM control_outbox WHERE refused IS NOT NULL."
+        return warning("commands", f"{refused} can never enter the log", mend)
+    return fine("commands", "none waits")
+
+
+def _edition(connection: Connection) -> str:
+    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+    if row is None:
+        return "without TimescaleDB: partitions and roll-ups are Tocsin's own"
+    licence = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+    full = licence is not None and licence[0] == "timescale"
+    return f"TimescaleDB {row[0]}, " + ("full edition" if full else "Apache edition: no compression of its own")
+
+
+def _durability(connection: Connection) -> Finding:
+    names = ("fsync", "full_page_writes", "synchronous_commit")
+    off = [name for name in names if _setting(connection, name) == "off"]
+    serious = [name for name in off if name != "synchronous_commit"]
+    if serious:
+        return wrong(
+            "durability", f"{' and '.join(serious)} off: a power cut loses what was acknowledged",
+            f"Set {serious[0]} = on in postgresql.conf.",
+        )  # fmt: skip
+    if off:
+        # Our own sessions set it; others that write, a restore for example, do not.
+        return warning(
+            "durability", "synchronous_commit is off but in Tocsin's own sessions", "Set synchronous_commit = on."
+        )
+    return fine("durability", "a commit is on disk")
+
+
+def _sessions(connection: Connection) -> Finding:
+    most = int(_setting(connection, "max_connections"))
+    used = _count(connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+    if used > _MOST_USED * most:
+        return warning("sessions", f"{used} of {most} are in use", "Raise max_connections in postgresql.conf.")
+    return fine("sessions", f"{used} of {most} are in use")
+
+
+def _setting(connection: Connection, name: str) -> str:
+    row = connection.execute(
+        "SELECT coalesce(reset_val, setting) FROM pg_settings WHERE name = %s", [name]
+    ).fetchone()  # fmt: skip
+    return "" if row is None else str(row[0])
+
+
+def _count(connection: Connection, query: str, *values: object) -> int:
+    row = connection.execute(query.encode(), values or None).fetchone()
+    return 0 if row is None else int(row[0])
