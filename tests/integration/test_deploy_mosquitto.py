@@ -13,9 +13,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ingest.door.limits import DoorSettings
 from tests.deployed import SETUP, make_secrets, mosquitto_of_the_recipe
 
 pytestmark = pytest.mark.integration
+LARGEST_PAYLOAD = DoorSettings().packet_size
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,14 @@ def test_a_device_reaches_the_bridge_and_hears_its_answer(connect: Callable[...,
     assert bridge.took.get(timeout=10) == ("tocsin/v1/shop-1/kitchen/telemetry", b'{"smoke":1}')
     assert bridge.publish("tocsin/v1/shop-1/kitchen/errors", b"{}") == "Success"
     assert device.took.get(timeout=10) == ("tocsin/v1/shop-1/kitchen/errors", b"{}")
+
+
+def test_the_largest_payload_that_tocsin_takes_passes(connect: Callable[..., Client]) -> None:
+    """256 KiB, a back-fill of a day: a limit below would lose it for good."""
+    bridge, device = connect("tocsin-bridge"), connect("shop-1/kitchen")
+    bridge.subscribe("tocsin/v1/+/+/telemetry")
+    assert device.publish("tocsin/v1/shop-1/kitchen/telemetry", bytes(LARGEST_PAYLOAD)) == "Success"
+    assert len(bridge.took.get(timeout=10)[1]) == LARGEST_PAYLOAD
 
 
 @pytest.mark.parametrize(
