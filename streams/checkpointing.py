@@ -24,6 +24,8 @@ class Saver:
         self._thread: threading.Thread | None = None
         self.saved = 0
         """Generations saved by this process."""
+        self.covers = 0
+        """Number of the last entry that a saved generation covers."""
         self._failure: BaseException | None = None
 
     @property
@@ -88,6 +90,7 @@ class Saver:
                 self._closing.wait(_RETRY_S)
                 continue
             self.saved += 1
+            self.covers = snapshot.position
             with self._changed:
                 self._waiting = None
                 self._changed.notify_all()

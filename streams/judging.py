@@ -70,7 +70,7 @@ class Judging:
         self._stop = threading.Event()
         self._events: list[AlarmEvent] = []
         self._answers: list[Answer] = []
-        self._checkpointed = 0
+        self._offered = 0
         self.ready = threading.Event()
         """Set when memory is rebuilt and the log is judged live."""
         self.applied = 0
@@ -91,6 +91,11 @@ class Judging:
     def checkpoints(self) -> int:
         """Generations saved by this process."""
         return self._saver.saved
+
+    @property
+    def checkpointed(self) -> int:
+        """Number of the last entry that the newest saved checkpoint covers; 0 when there is none."""
+        return self._saver.covers
 
     def stop(self) -> None:
         """Ask `run` to commit, to save a checkpoint and to return; it does within some seconds."""
@@ -120,7 +125,7 @@ class Judging:
         snapshot = self._patiently(self._checkpoints.load)
         if snapshot is not None:
             self._judge.restore(snapshot)
-            self.applied = self._checkpointed = snapshot.position
+            self.applied = self._offered = self._saver.covers = snapshot.position
         if self.applied > self.position:
             raise CorruptState(f"the checkpoint stands at {self.applied}, the committed position at {self.position}.")
         while self.applied < self.position:
@@ -203,9 +208,9 @@ class Judging:
     def _checkpoint(self) -> None:
         """Hand over the memory as of now, once all that it has said is committed."""
         self._commit()
-        if self.position > self._checkpointed:
+        if self.position > self._offered:
             self._saver.offer(self._judge.snapshot(self.position))
-            self._checkpointed = self.position
+            self._offered = self.position
 
     def _last_checkpoint(self) -> None:
         until = self._monotonic() + _LAST_CHECKPOINT_S
