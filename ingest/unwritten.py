@@ -7,6 +7,7 @@ and retained messages is bounded, and what goes first is counted. No I/O.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ingest.saved import (
     ClientCame,
@@ -61,7 +62,7 @@ class Unwritten:
                 self._retained.pop(change.topic, None)
                 self._retained[change.topic] = change
             elif isinstance(change, ClientCame):
-                self._clients.setdefault(change.key, {})["came"] = change
+                self._came(change)
             elif isinstance(change, WillKept | WillGone):
                 self._clients.setdefault(change.key, {})["will"] = change
             else:
@@ -86,6 +87,16 @@ class Unwritten:
         self._sessions, self._clients, self._retained = {}, {}, {}
         return found
 
+    def _came(self, change: ClientCame) -> None:
+        of_one = self._clients.setdefault(change.key, {})
+        before = of_one.get("came")
+        if not change.has_will:
+            of_one.pop("will", None)
+        elif isinstance(before, ClientCame) and not before.has_will:
+            # The will that it has now is written behind; the one that it did not want then must go all the same.
+            change = replace(change, has_will=False)
+        of_one["came"] = change
+
     def _add(self, change: SessionChange) -> None:
         of_one = self._sessions.setdefault(change.key, {})
         match change:
@@ -96,8 +107,10 @@ class Unwritten:
                 is_ours = change.is_ours and (not isinstance(before, SessionGone) or before.is_ours)
                 of_one["gone", None] = SessionGone(change.key, is_ours)
             case SessionBegun():
-                of_one["begun", None] = change
+                if ("moved", None) in of_one:
+                    self._add(SessionGone(change.key, is_ours=False))
                 of_one.pop(("kept", None), None)
+                of_one["begun", None] = change
             case SessionKept():
                 of_one["kept", None] = change
             case SessionMoved():

@@ -15,6 +15,7 @@ from ingest.intake import JsonIntake
 from ingest.ports import Kept
 from ingest.saved import (
     Change,
+    ClientCame,
     Delivered,
     IdReleased,
     IdStored,
@@ -24,6 +25,7 @@ from ingest.saved import (
     SessionBegun,
     SessionGone,
     SessionKept,
+    SessionMoved,
     SubscriptionGone,
     SubscriptionKept,
     WillGone,
@@ -81,7 +83,7 @@ class MemoryStore:
                     self.sessions[change.key] = SessionKept(change.key, change.expiry_s, None)
                 case SessionKept() if change.key in self.sessions:
                     self.sessions[change.key] = change
-                case SessionGone():
+                case SessionGone() | SessionMoved():
                     self.sessions.pop(change.key, None)
                     for table in (self.subscriptions, self.ids, self.queued):
                         for name in [name for name in table if name[0] == change.key]:
@@ -92,7 +94,7 @@ class MemoryStore:
                     self.subscriptions.pop((change.key, change.filter), None)
                 case WillKept():
                     self.wills[change.key] = change
-                case WillGone():
+                case WillGone() | ClientCame(has_will=False):
                     self.wills.pop(change.key, None)
                 case Retained() if change.payload:
                     self.retained[change.topic] = change
