@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -45,6 +46,7 @@ _TICK_S = 0.25
 _RETRY_S = 0.05
 """The shortest pause before a commit is tried again."""
 _READY_AT_ONCE = 4_096
+_NEWS_AT_ONCE = 500
 
 
 class Door:
@@ -159,7 +161,7 @@ class Door:
         if self._writer.backlogged:
             ready = self._writer.flush(ready)
         self._reader.read(ready)
-        if special.any():
+        if special.any() or self._outbox or self._news:
             self._take_in()
             self._newcomers.serve(0.0, False, self._welcome)
         self._pass_time()
@@ -206,10 +208,8 @@ class Door:
 
     def _take_in(self) -> None:
         """What other threads have for us: messages to send, and news of the other doors."""
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
-        except BlockingIOError:
-            return
         while self._outbox:
             topic, payload, qos, retain = self._outbox.popleft()
             if retain and self.state.peers is None:
@@ -218,7 +218,8 @@ class Door:
                 # Every door of a cluster is told; none need write it down.
                 self.state.remember(Retained(topic, payload, qos))
             self.state.route(topic, payload, qos, retain)
-        while self._news:
+        # A door that died may send thousands here at once; what is over comes with the next round.
+        for _ in range(min(len(self._news), _NEWS_AT_ONCE)):
             self._neighbours.heed(self._news.popleft())
 
     def _pass_time(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from ingest.door.connection import Connection
 from ingest.door.limits import Cause
@@ -28,12 +28,27 @@ from ingest.news import (
     Wanted,
     Written,
 )
-from ingest.saved import SWORN, Change, OwnedAsked, Saved, SessionBegun, SessionKey, SessionMoved
+from ingest.saved import (
+    SWORN,
+    Change,
+    IdStored,
+    OwnedAsked,
+    Queued,
+    Saved,
+    SessionBegun,
+    SessionKept,
+    SessionKey,
+    SessionMoved,
+    SubscriptionKept,
+    WillKept,
+)
 from schemas import mqtt
 from schemas.mqtt import Connack, Type
 from schemas.mqtt_fields import Reason
 
 _UNAVAILABLE_311 = 3
+
+_Keyed = TypeVar("_Keyed", SessionKept, SubscriptionKept, WillKept, IdStored, Queued)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +164,21 @@ class Neighbours:
     def _restore(self, saved: Saved) -> None:
         """Take up what was another's; what is here already is newer."""
         state = self._state
-        here = state.sessions.keys() | state.holders.keys()
-        fresh = Saved(
-            sessions=[one for one in saved.sessions if one.key not in here],
-            subscriptions=[one for one in saved.subscriptions if one.key not in here],
-            wills=[one for one in saved.wills if one.key not in here],
-            ids=[one for one in saved.ids if one.key not in here],
-            queued=[one for one in saved.queued if one.key not in here],
+
+        def fresh(many: Sequence[_Keyed]) -> list[_Keyed]:
+            return [one for one in many if one.key not in state.sessions and one.key not in state.holders]
+
+        state.restore(
+            Saved(
+                sessions=fresh(saved.sessions),
+                subscriptions=fresh(saved.subscriptions),
+                wills=fresh(saved.wills),
+                ids=fresh(saved.ids),
+                queued=fresh(saved.queued),
+            ),
+            state.monotonic(),
+            state.clock(),
         )
-        state.restore(fresh, state.monotonic(), state.clock())
 
     def _look_again(self) -> None:
         state = self._state
