@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import secrets
 
+from confluent_kafka.admin import AdminClient
+
 from schemas.kafka import Topic
 from streams.log.kafka_topics import make_topics
 from tocsin.local.kafka import Kafka
@@ -18,3 +20,11 @@ def fresh_topic(server: Kafka, partitions: int) -> str:
     name = f"test-{_run}-{next(_numbers)}"
     make_topics(server.servers, [Topic(name, partitions, 3_600_000)])
     return name
+
+
+def forget_cluster(server: Kafka) -> None:
+    """Delete every topic of a cluster, so that the next `tocsin migrate` makes a new one."""
+    admin = AdminClient({"bootstrap.servers": server.servers})
+    names = [name for name in admin.list_topics(timeout=10).topics if name.startswith("tocsin.")]
+    for future in admin.delete_topics(names).values() if names else ():
+        future.result(30)

@@ -42,7 +42,7 @@ class Keeper:
         self._failpoint = failpoint
         self._clock = clock
         self._saved_at = clock()
-        self._saved_position = writer.position
+        self._saved_at_entry = writer.entries
         self._connection: Connection | None = None
         self._failure: BaseException | None = None
         self._stopping = threading.Event()
@@ -99,10 +99,10 @@ class Keeper:
 
     def save(self, connection: Connection) -> None:
         """Write the last values that changed."""
-        last, position = self._writer.take_changed()
-        save_last_values(connection, last, position)
+        last, place = self._writer.take_changed()
+        save_last_values(connection, last, place)
         self._saved_at = self._clock()
-        self._saved_position = position
+        self._saved_at_entry = sum(place.values())
 
     def save_at_end(self, connection: Connection) -> None:
         """Spare the next start reading the log again, unless that would take this end longer than a second or so."""
@@ -113,5 +113,5 @@ class Keeper:
         age_s = self._clock() - self._saved_at
         if age_s < SAVE_EVERY_S:
             return False
-        behind = self._writer.position - self._saved_position
+        behind = self._writer.entries - self._saved_at_entry
         return behind > _REPLAYED_ENTRIES or self._writer.changed_sensors() <= _SAVED_SENSORS_A_S * age_s

@@ -1,10 +1,12 @@
 """The table `last_values`: each sensor's newest reading, saved now and then, so a start need not read all readings.
 
-Saved values never run ahead of the store's committed position, and the position they cover is written after them. So
-whatever part of a save is there, with the log's entries after that position it gives the newest exactly.
+Saved values never run ahead of the store's committed place, and the place they cover is written after them. So whatever
+part of a save is there, with the log's entries after that place it gives the newest exactly.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from psycopg import sql
 from streams.store.blocks import PG_EPOCH_US
 from streams.store.edge import Connection, copy_in, fetch_columns
 from streams.store.newest import LastValues, Newest
+from streams.store.places import Place, raise_to
 
 CONSUMER = "store.last_values"
 """Its place in `positions`: the log must keep what lies above it."""
@@ -28,16 +31,11 @@ _ROW = np.dtype(
 )  # fmt: skip
 
 
-def load_last_values(connection: Connection, newest: Newest) -> int:
-    """Fill `newest` from the table; returns the position it covers, 0 at the start."""
-    row = connection.execute(
-        "INSERT INTO positions (consumer, partition) VALUES (%s, 0)"
-        " ON CONFLICT (consumer, partition) DO UPDATE SET position = positions.position RETURNING position",
-        (CONSUMER,),
-    ).fetchone()
-    assert row is not None
+def load_last_values(connection: Connection, newest: Newest, partitions: Sequence[int]) -> Place:
+    """Fill `newest` from the table; returns the place it covers, 0 at the start."""
+    covered = raise_to(connection, CONSUMER, dict.fromkeys(partitions, 0))
     newest.load(read_last_values(connection, sql.SQL("SELECT * FROM last_values").format()))
-    return int(row[0])
+    return covered
 
 
 def read_last_values(connection: Connection, query: sql.Composed) -> LastValues:
@@ -51,8 +49,8 @@ def read_last_values(connection: Connection, query: sql.Composed) -> LastValues:
     )  # fmt: skip
 
 
-def save_last_values(connection: Connection, last: LastValues, position: int) -> None:
-    """Write `last`, exact as of the store's committed `position`. May be cut off anywhere and done again."""
+def save_last_values(connection: Connection, last: LastValues, place: Place) -> None:
+    """Write `last`, exact as of the store's committed `place`. May be cut off anywhere and done again."""
     order = np.argsort(last.sensor_id)
     for start in range(0, len(last), _CHUNK):
         which = order[start : start + _CHUNK]
@@ -64,10 +62,7 @@ def save_last_values(connection: Connection, last: LastValues, position: int) ->
                 " event_time = excluded.event_time, value = excluded.value, quality = excluded.quality"
                 " WHERE excluded.event_time > last_values.event_time"
             )
-    connection.execute(
-        "UPDATE positions SET position = greatest(position, %s) WHERE consumer = %s AND partition = 0",
-        (position, CONSUMER),
-    )
+    raise_to(connection, CONSUMER, place)
 
 
 def _payload(last: LastValues, which: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:

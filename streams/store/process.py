@@ -1,4 +1,4 @@
-"""The store's process: `python -m streams.store.process`, a child of the one process, so that the two share no GIL.
+"""The store's process: `python -m streams.store.process`, a child of the one process or of a worker; no GIL is shared.
 
 Its settings are the first line of its standard input, as JSON; the rest of that pipe is its lifeline: when it closes,
 the parent is gone or wants it to end. It also ends on SIGTERM and SIGINT, having written what it had gathered.
@@ -11,17 +11,23 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import msgspec
 import structlog
 
 from schemas.errors import Fenced, ServiceAway
+from streams.log.one_partition import OnePartition
 from streams.log.reader import PostgresLogReader
+from streams.log.unreadable import unreadable_rows
+from streams.ports import PartitionsReader
+from streams.store.blocks import compile_kernels
 from streams.store.closing import Failpoint
 from streams.store.edge import session
 from streams.store.follower import BLOCK_READINGS, GATHER_S, Follower
 from streams.store.keeper import Keeper
+from streams.store.leading import lead
 from streams.store.writer import BlockWriter
 
 _log = structlog.get_logger(__name__)
@@ -41,6 +47,12 @@ class StoreSettings(msgspec.Struct, frozen=True):
     """A name: the process kills itself there. For tests of kills."""
     gather_s: float = GATHER_S
     block_readings: int = BLOCK_READINGS
+    kafka: str = ""
+    """Servers of the log; empty: it is rows of PostgreSQL, and this process has it to itself."""
+    topic: str = ""
+    partitions: int = 1
+    kafka_config: dict[str, str] = {}
+    """For the client, on top: how it logs in."""
 
 
 def spawn(settings: StoreSettings) -> subprocess.Popen[bytes]:
@@ -90,17 +102,38 @@ def main() -> int:
 def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Failpoint) -> None:
     """One life of writer and keeper: a failure of either ends both, since both share the writer's memory."""
     retention_us = int(settings.retention_days * _DAY_US)
-    reader = PostgresLogReader(settings.dsn)
-    with closing(reader), session(settings.dsn, "tocsin-store") as connection:
-        writer = BlockWriter(connection, reader, retention_us)
-        keeper = Keeper(settings.dsn, writer, retention_us=retention_us, failpoint=failpoint)
-        follower = Follower(reader, writer, gather_s=settings.gather_s, block_readings=settings.block_readings)
-        keeper.start()
-        try:
-            follower.run(stop, keeper.check)
-        finally:
-            keeper.stop()
-        keeper.save_at_end(connection)
+    # Before it leads: who takes over should go on at once.
+    compile_kernels()
+    with session(settings.dsn, "tocsin-store") as connection:
+        if settings.kafka and not lead(connection, stop):
+            return
+        with _log_reader(settings) as reader:
+            writer = BlockWriter(connection, reader, retention_us)
+            keeper = Keeper(settings.dsn, writer, retention_us=retention_us, failpoint=failpoint)
+            follower = Follower(reader, writer, gather_s=settings.gather_s, block_readings=settings.block_readings)
+            keeper.start()
+            try:
+                follower.run(stop, keeper.check)
+            finally:
+                keeper.stop()
+            keeper.save_at_end(connection)
+
+
+@contextmanager
+def _log_reader(settings: StoreSettings) -> Iterator[PartitionsReader]:
+    if not settings.kafka:
+        rows = PostgresLogReader(settings.dsn)
+        with closing(rows):
+            yield OnePartition(rows)
+        return
+    from streams.log.kafka_reader import KafkaPartitionsReader  # noqa: PLC0415 - one process has no client of Kafka
+
+    records = KafkaPartitionsReader(
+        settings.kafka, settings.topic, range(settings.partitions), settings.kafka_config,
+        unreadable=unreadable_rows(settings.dsn, settings.topic),
+    )  # fmt: skip
+    with closing(records):
+        yield records
 
 
 def _killer(setting: str) -> Failpoint:

@@ -55,10 +55,11 @@ SELECT 2, {arrays}, NULL, NULL FROM late_readings
 
 
 class StoreStatus(msgspec.Struct, frozen=True):
-    """How the store stands. Counts are since the beginning; of the log's readings up to `position` each is one of
+    """How the store stands. Counts are since the beginning; of the log's readings up to `positions` each is one of
     stored, late, duplicate, refused_old."""
 
-    position: int
+    positions: dict[int, int]
+    """Partition → number of its last entry that was written."""
     stream_us: int
     """The largest tick or arrival that was written."""
     stored: int
@@ -178,7 +179,8 @@ def status(connection: Connection) -> StoreStatus:
     with translated():
         row = connection.execute(
             """
-            SELECT coalesce((SELECT position FROM positions WHERE consumer = 'store' AND partition = 0), 0), stream_us,
+            SELECT (SELECT coalesce(jsonb_object_agg(partition, position), '{}') FROM positions
+                     WHERE consumer = 'store'), stream_us,
                    stored, late, duplicate, conflicting, refused_old, blocks,
                    (SELECT count(*) FROM open_parts),
                    (SELECT count(*) FROM open_parts WHERE closes_us <= stream_us),
@@ -189,10 +191,11 @@ def status(connection: Connection) -> StoreStatus:
         ).fetchone()
         partitions = partitions_of(connection, *ALL_TIME)
     assert row is not None
-    position, stream_us, stored, late, duplicate, conflicting, refused_old, blocks, *present = row
+    positions, stream_us, stored, late, duplicate, conflicting, refused_old, blocks, *present = row
     open_parts, closing, late_waiting, silent_s = present
     return StoreStatus(
-        position=position, stream_us=stream_us, stored=stored, late=late, duplicate=duplicate, conflicting=conflicting,
+        positions={int(partition): position for partition, position in positions.items()}, stream_us=stream_us,
+        stored=stored, late=late, duplicate=duplicate, conflicting=conflicting,
         refused_old=refused_old, blocks=blocks, open_parts=open_parts, closing=closing,
         merging=bool(next_merge(partitions, stream_us)), partitions=len(partitions), late_waiting=late_waiting,
         silent_s=silent_s,

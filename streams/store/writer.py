@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from psycopg import sql
 
-from schemas.errors import Fenced, ServiceAway
+from schemas.errors import ServiceAway
 from schemas.readings import ReadingBatch
-from streams.ports import LogReader
+from streams.ports import PartitionsReader
 from streams.store.blocks import block_payload, compile_kernels, in_order, row_payload
 from streams.store.edge import Connection, copy_in, translated
 from streams.store.last_values import load_last_values
 from streams.store.newest import LastValues, Newest, Verdict
 from streams.store.parts import closes_us, parts_of
+from streams.store.places import Place, move, take_over
 
 CONSUMER = "store"
 """Its place in `positions`; the log must keep what lies above it (and above `last_values.CONSUMER`)."""
@@ -42,7 +43,7 @@ class Written:
 class BlockWriter:
     """One to a connection; made anew after any failure. `write` and the keeper's calls may come from two threads."""
 
-    def __init__(self, connection: Connection, reader: LogReader, retention_us: int) -> None:
+    def __init__(self, connection: Connection, reader: PartitionsReader, retention_us: int) -> None:
         """Take the store's place over and rebuild its memory. Raises ServiceAway or CorruptState.
 
         What the last saved values do not cover is read again from the log, which keeps it for that.
@@ -52,9 +53,10 @@ class BlockWriter:
         self._retention_us = retention_us
         self._lock = threading.Lock()
         self._owner = secrets.randbits(62)
-        self.position = self._take_over()
+        self.place: Place = take_over(connection, CONSUMER, reader.partitions, self._owner)
+        """What is committed; replaced with each block, never changed."""
         self._newest = Newest()
-        covered = load_last_values(connection, self._newest)
+        covered = load_last_values(connection, self._newest, reader.partitions)
         self._replay(reader, covered)
         row = connection.execute("SELECT stream_us FROM store_status").fetchone()
         assert row is not None
@@ -66,8 +68,8 @@ class BlockWriter:
         }
         connection.execute("CREATE TEMP TABLE arriving (LIKE late_readings) ON COMMIT DELETE ROWS")
 
-    def write(self, batch: ReadingBatch, position: int, stream_us: int, rate: float) -> Written:
-        """Commit the readings of the log's entries up to `position`, in the order they came.
+    def write(self, batch: ReadingBatch, place: Place, stream_us: int, rate: float) -> Written:
+        """Commit the readings of the log's entries up to `place`, those of a partition in the order they came.
 
         stream_us: the largest tick or arrival so far.  rate: readings a second, which sets how long parts are.
         Raises Fenced when another store has taken over, ServiceAway when PostgreSQL is away or full; in any case of
@@ -82,7 +84,7 @@ class BlockWriter:
             new = ordered if counts[Verdict.NEW] == len(ordered) else ordered.take(verdicts == Verdict.NEW)
             stream_us = max(stream_us, self.stream_us)
             with self._connection.transaction():
-                self._move(position)
+                move(self._connection, CONSUMER, self.place, place, self._owner)
                 for start_us, end_us, where in parts_of(new.event_time, stream_us, rate):
                     self._add_to_part(start_us, end_us, new.take(where), stream_us)
                 added, again, conflicting = self._add_late(ordered.take(verdicts == Verdict.LATE))
@@ -94,7 +96,7 @@ class BlockWriter:
                     refused_old=int(counts[Verdict.TOO_OLD]),
                 )
                 self._count(written, stream_us)
-            self.position = position
+            self.place = dict(place)
             self.stream_us = stream_us
             self._is_exact = True
         return written
@@ -104,51 +106,39 @@ class BlockWriter:
         with self._lock:
             self._parts = {span: number for span, number in self._parts.items() if number != part}
 
+    @property
+    def entries(self) -> int:
+        """How many entries of the log are behind it, of all partitions."""
+        return sum(self.place.values())
+
     def changed_sensors(self) -> int:
         with self._lock:
             return self._newest.changed
 
-    def take_changed(self) -> tuple[LastValues, int]:
-        """What became newer since the last call, and the position it is exact for.
+    def take_changed(self) -> tuple[LastValues, Place]:
+        """What became newer since the last call, and the place it is exact for.
 
         Raises ServiceAway after a failed `write`: what is remembered then may never have been committed.
         """
         with self._lock:
             if not self._is_exact:
                 raise ServiceAway("PostgreSQL", "a block was not committed; the store begins anew.", retry_after_s=0.1)
-            return self._newest.take_changed(), self.position
+            return self._newest.take_changed(), self.place
 
-    def _take_over(self) -> int:
-        """The committed position; waits for a commit of the former owner that is under way, and refuses later ones."""
-        row = self._connection.execute(
-            "INSERT INTO positions (consumer, partition, owner) VALUES (%s, 0, %s)"
-            " ON CONFLICT (consumer, partition) DO UPDATE SET owner = excluded.owner RETURNING position",
-            (CONSUMER, self._owner),
-        ).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    def _replay(self, reader: LogReader, covered: int) -> None:
-        at = min(covered, self.position)
-        while at < self.position:
+    def _replay(self, reader: PartitionsReader, covered: Place) -> None:
+        at = {partition: min(covered[partition], position) for partition, position in self.place.items()}
+        while any(at[partition] < position for partition, position in self.place.items()):
             entries = reader.read(at, _REPLAY_ENTRIES)
-            batches = [e.payload for e in entries if isinstance(e.payload, ReadingBatch) and e.number <= self.position]
-            if batches:
-                self._newest.judge(in_order(ReadingBatch.concat(batches)), self._retention_us)
             if not entries:
                 break
-            at = entries[-1].number
-
-    def _move(self, position: int) -> None:
-        moved = self._connection.execute(
-            "UPDATE positions SET position = %s WHERE consumer = %s AND partition = 0 AND position = %s AND owner = %s",
-            (position, CONSUMER, self.position, self._owner),
-        )
-        if moved.rowcount != 1:
-            raise Fenced(
-                "another store has taken over the readings.",
-                mend="Only one Tocsin may run on a database; end the other one.",
-            )
+            batches = []
+            for entry in entries:
+                at[entry.partition] = entry.number
+                # Of the partitions that are through already, later entries come meanwhile: they are for `write`.
+                if isinstance(entry.payload, ReadingBatch) and entry.number <= self.place[entry.partition]:
+                    batches.append(entry.payload)
+            if batches:
+                self._newest.judge(in_order(ReadingBatch.concat(batches)), self._retention_us)
 
     def _add_to_part(self, start_us: int, end_us: int, batch: ReadingBatch, stream_us: int) -> None:
         part = self._parts.get((start_us, end_us))

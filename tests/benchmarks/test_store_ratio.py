@@ -14,6 +14,7 @@ import pytest
 
 from schemas.readings import ReadingBatch
 from streams.log.memory import MemoryLog
+from streams.log.one_partition import OnePartition
 from streams.store.closing import close_part, due_part
 from streams.store.edge import session
 from streams.store.parts import DAY_US
@@ -51,10 +52,10 @@ def test_blocks_beat_inserting_rows(dsn: str) -> None:
     """The naive way keeps the same promise, each (sensor, time) once, by its primary key; both are found by sensor."""
     made = blocks()
     with session(dsn, "bench-store") as connection:
-        writer = BlockWriter(connection, MemoryLog(), 30 * DAY_US)
-        writer.write(made[0], 1, START, 0.0)
+        writer = BlockWriter(connection, OnePartition(MemoryLog()), 30 * DAY_US)
+        writer.write(made[0], {0: 1}, START, 0.0)
         rest = made[1:]
-        writing = seconds(lambda: [writer.write(b, k + 2, START, 0.0) for k, b in enumerate(rest)])
+        writing = seconds(lambda: [writer.write(b, {0: k + 2}, START, 0.0) for k, b in enumerate(rest)])
         part = due_part(connection, START + DAY_US)
         assert part is not None
         closing = seconds(lambda: close_part(connection, part, lambda _: None))

@@ -180,7 +180,7 @@ def judge_store(dsn: str, messages: Sequence[Message], expected: Expected) -> St
 
 def store_position(dsn: str) -> int:
     with session(dsn, "tocsin-chaos") as connection:
-        return status(connection).position
+        return status(connection).positions.get(0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from schemas.entries import Tick
 from schemas.errors import Fenced, ServiceAway
 from schemas.readings import ReadingBatch
 from streams.log.memory import MemoryLog
+from streams.log.one_partition import OnePartition
 from streams.store.blocks import in_order
 from streams.store.edge import session
 from streams.store.follower import Follower
@@ -35,8 +36,8 @@ class Store:
     def __init__(self, dsn: str, log: MemoryLog, retention_us: int = 30 * DAY_US) -> None:
         self._stack = ExitStack()
         self.connection = self._stack.enter_context(session(dsn, "test-store"))
-        self.writer = BlockWriter(self.connection, log, retention_us)
-        self.follower = Follower(log, self.writer)
+        self.writer = BlockWriter(self.connection, OnePartition(log), retention_us)
+        self.follower = Follower(OnePartition(log), self.writer)
         self.keeper = Keeper(dsn, self.writer, retention_us=retention_us, failpoint=lambda _: None)
         self.log = log
 

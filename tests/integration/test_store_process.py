@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import psycopg
@@ -15,16 +15,14 @@ from schemas.entries import Tick
 from schemas.readings import ReadingBatch
 from streams.log.postgres import PostgresLogWriter
 from streams.store.parts import DAY_US, HOUR_US
-from streams.store.process import FENCED_EXIT, StoreSettings, spawn
-from streams.store.queries import StoreStatus, readings_between, status
+from streams.store.process import FENCED_EXIT, StoreSettings
+from streams.store.queries import status
+from tests.store_children import Start, all_done, assert_each_once, await_status, end, store_children
 
 pytestmark = pytest.mark.integration
 
 START = 1_790_000_400_000_000 // HOUR_US * HOUR_US
 BATCHES = 240
-
-Start = Callable[[StoreSettings], subprocess.Popen[bytes]]
-
 
 @pytest.fixture
 def writer(dsn: str) -> Iterator[PostgresLogWriter]:
@@ -41,19 +39,8 @@ def connection(dsn: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts store processes; whatever still runs after the test is killed."""
-    children: list[subprocess.Popen[bytes]] = []
-
-    def begin(settings: StoreSettings) -> subprocess.Popen[bytes]:
-        children.append(spawn(settings))
-        return children[-1]
-
-    yield begin
-    for child in children:
-        child.kill()
-        child.wait()
-        assert child.stdin is not None
-        child.stdin.close()
+    with store_children() as begin:
+        yield begin
 
 
 def minute(k: int) -> ReadingBatch:
@@ -66,40 +53,8 @@ def minute(k: int) -> ReadingBatch:
     return ReadingBatch.of(ids, event, np.full(50, now + 1000), value, np.zeros(50, np.uint8), np.zeros(50, np.uint8))
 
 
-def await_status(connection: psycopg.Connection, wanted: Callable[[StoreStatus], bool]) -> StoreStatus:
-    until = time.monotonic() + 60
-    while not wanted(now := status(connection)):
-        assert time.monotonic() < until, now
-        connection.execute("SELECT pg_sleep(0.05)")
-    return now
-
-
 def await_position(connection: psycopg.Connection, position: int) -> None:
-    await_status(connection, lambda now: now.position == position)
-
-
-def all_done(last: int) -> Callable[[StoreStatus], bool]:
-    return lambda now: now.position == last and not (now.closing or now.merging or now.late_waiting)
-
-
-def end(child: subprocess.Popen[bytes], code: int = 0) -> None:
-    assert child.stdin is not None
-    child.stdin.close()
-    assert child.wait(20) == code
-
-
-def values(batch: ReadingBatch) -> dict[tuple[int, int], float]:
-    keys = zip(batch.sensor_id.tolist(), batch.event_time.tolist(), strict=True)
-    return dict(zip(keys, batch.value.tolist(), strict=True))
-
-
-def assert_each_once(connection: psycopg.Connection, batches: list[ReadingBatch]) -> None:
-    expected = values(ReadingBatch.concat(batches))
-    found = ReadingBatch.concat(list(readings_between(connection, 0, START + DAY_US)))
-    assert len(found) == len(expected)
-    assert values(found) == expected
-    rows = connection.execute("SELECT count(*), sum(value) FROM readings").fetchone()
-    assert rows == (len(expected), pytest.approx(sum(expected.values())))
+    await_status(connection, lambda now: now.positions == {0: position})
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -122,7 +77,7 @@ def test_killed_at_random_each_reading_is_stored_once(
             child.wait()
             child = start(settings)
     last = writer.append([Tick(START + DAY_US)])
-    now = await_status(connection, all_done(last))
+    now = await_status(connection, all_done({0: last}))
     end(child)
     assert_each_once(connection, batches)
     assert now.stored + now.late + now.duplicate == 50 * BATCHES
@@ -144,7 +99,7 @@ def test_killed_while_a_partition_closes_each_reading_is_stored_once(
     assert child.wait(60) == -signal.SIGKILL
     assert status(connection).closing > 0
     child = start(StoreSettings(dsn))
-    await_status(connection, all_done(last))
+    await_status(connection, all_done({0: last}))
     end(child)
     assert_each_once(connection, batches)
 
@@ -155,13 +110,13 @@ def test_it_ends_cleanly_with_what_it_gathered_written(
     """On SIGTERM, and when its parent is gone."""
     child = start(StoreSettings(dsn, gather_s=3600.0))
     first = writer.append([minute(0)])
-    await_status(connection, lambda now: now.position == first)
+    await_status(connection, lambda now: now.positions == {0: first})
     second = writer.append([minute(1)])
     child.send_signal(signal.SIGTERM)
     assert child.wait(20) == 0
-    assert status(connection).position in (first, second)
+    assert status(connection).positions[0] in (first, second)
     child = start(StoreSettings(dsn))
-    await_status(connection, lambda now: now.position == second)
+    await_status(connection, lambda now: now.positions == {0: second})
     end(child)
     assert_each_once(connection, [minute(0), minute(1)])
 
@@ -172,7 +127,7 @@ def test_a_second_process_fences_the_first_which_says_so(
     """Whoever started it must know not to start it again."""
     first = start(StoreSettings(dsn, gather_s=0.05))
     number = writer.append([minute(0)])
-    await_status(connection, lambda now: now.position == number)
+    await_status(connection, lambda now: now.positions == {0: number})
     second = start(StoreSettings(dsn, gather_s=0.05))
     until = time.monotonic() + 30
     while first.poll() is None:
@@ -196,6 +151,6 @@ def test_it_goes_on_when_its_backends_are_ended(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tocsin-store%'"
                 " AND datname = current_database()"
             )
-    await_status(connection, lambda now: now.position == number)
+    await_status(connection, lambda now: now.positions == {0: number})
     end(child)
     assert_each_once(connection, batches)

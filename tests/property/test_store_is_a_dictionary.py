@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.entries import Tick
 from schemas.readings import ReadingBatch
 from streams.log.memory import MemoryLog
+from streams.log.one_partition import OnePartition
 from streams.store.edge import session
 from streams.store.follower import Follower
 from streams.store.keeper import Keeper
@@ -49,8 +50,8 @@ def test_the_store_is_a_dictionary_in_which_the_first_stays(dsn: str, steps: lis
     taken = 0
     with session(dsn, "test-store") as connection:
         empty(connection)
-        writer = BlockWriter(connection, log, RETENTION_US)
-        follower = Follower(log, writer)
+        writer = BlockWriter(connection, OnePartition(log), RETENTION_US)
+        follower = Follower(OnePartition(log), writer)
         keeper = Keeper(dsn, writer, retention_us=RETENTION_US, failpoint=lambda _: None)
         now = START
         for step in [*steps, 5 * 1440, "keep"]:
@@ -68,8 +69,8 @@ def test_the_store_is_a_dictionary_in_which_the_first_stays(dsn: str, steps: lis
                     naive.setdefault((sensor, time), value)
             elif step == "restart":
                 connection.execute("DROP TABLE arriving")
-                writer = BlockWriter(connection, log, RETENTION_US)
-                follower = Follower(log, writer)
+                writer = BlockWriter(connection, OnePartition(log), RETENTION_US)
+                follower = Follower(OnePartition(log), writer)
                 keeper = Keeper(dsn, writer, retention_us=RETENTION_US, failpoint=lambda _: None)
             else:
                 keeper.save(connection)

@@ -93,7 +93,7 @@ def _wait_for_store(dsn: str, head: int) -> None:
     with session(dsn, "tocsin-bench") as connection:
         while time.monotonic() < until:
             known = status(connection)
-            if known.position >= head and not (known.closing or known.merging):
+            if known.positions.get(0, 0) >= head and not (known.closing or known.merging):
                 return
             time.sleep(0.5)
     raise ServiceAway("store", f"the past was not stored within {_PATIENCE_S:.0f} s")
