@@ -6,9 +6,10 @@ order.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import msgspec
 
@@ -39,8 +40,69 @@ class Sensor(msgspec.Struct, frozen=True, array_like=True):
         return f"{self.enterprise}/{self.device}/{dotted}"
 
 
-class Sensors(msgspec.Struct, frozen=True):
+class _Declared(msgspec.Struct, frozen=True):
+    """What a `Sensors` entry is as msgpack."""
+
     sensors: list[Sensor]
+
+
+_declared = msgspec.msgpack.Decoder(_Declared)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Sensors(Sequence[Sensor]):
+    """Sensors as their entry's bytes: a province declares millions, and most readers need no object of any of them.
+
+    Compiled readers take `body` apart (`scoring.declarations`); all others ask for the sensors.
+    """
+
+    __match_args__ = ("sensors",)
+    __slots__ = ("_body", "_count", "_sensors")
+
+    def __init__(self, sensors: Iterable[Sensor] = ()) -> None:
+        self._sensors: tuple[Sensor, ...] | None = tuple(sensors)
+        self._count = len(self._sensors)
+        self._body: bytes | None = None
+
+    @classmethod
+    def of_body(cls, body: bytes, count: int) -> Sensors:
+        """`count` sensors, of bytes that are known to be such an entry; made objects when one is asked for."""
+        made = cls()
+        made._sensors, made._body, made._count = None, body, count
+        return made
+
+    @property
+    def body(self) -> bytes:
+        """The entry's bytes."""
+        if self._body is None:
+            self._body = _encoder.encode(_Declared(list(self.sensors)))
+        return self._body
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        if self._sensors is None:
+            assert self._body is not None
+            self._sensors = tuple(_declared.decode(self._body).sensors)
+        return self._sensors
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Sensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sensor]: ...
+    def __getitem__(self, index: int | slice) -> Sensor | Sequence[Sensor]:
+        return self.sensors[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sensors) and self.sensors == other.sensors
+
+    def __hash__(self) -> int:
+        return hash(self.sensors)
+
+    def __repr__(self) -> str:
+        return f"Sensors({list(self.sensors)!r})"
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -95,10 +157,8 @@ class ClockStepped(msgspec.Struct, frozen=True, tag="clock"):
 Control: TypeAlias = PackActivated | DeviceFacts | ResetAsked | ClockStepped
 Payload: TypeAlias = ReadingBatch | Sensors | Control | Tick
 
-_sensors = msgspec.msgpack.Decoder(Sensors)
 _control = msgspec.msgpack.Decoder(Control)
 _tick = msgspec.msgpack.Decoder(Tick)
-_encoder = msgspec.msgpack.Encoder()
 
 
 def kind_of(payload: Payload) -> EntryKind:
@@ -110,7 +170,9 @@ def kind_of(payload: Payload) -> EntryKind:
 
 
 def encode(payload: Payload) -> bytes:
-    return payload.to_ipc() if isinstance(payload, ReadingBatch) else _encoder.encode(payload)
+    if isinstance(payload, ReadingBatch):
+        return payload.to_ipc()
+    return payload.body if isinstance(payload, Sensors) else _encoder.encode(payload)
 
 
 def decode(kind: EntryKind, body: bytes | memoryview) -> Payload:
@@ -118,8 +180,9 @@ def decode(kind: EntryKind, body: bytes | memoryview) -> Payload:
     if kind is EntryKind.BATCH:
         return ReadingBatch.from_ipc(body)
     try:
+        if kind is EntryKind.SENSORS:
+            return Sensors.of_body(bytes(body), len(_declared.decode(body).sensors))
         decoder: msgspec.msgpack.Decoder[Any] = {
-            EntryKind.SENSORS: _sensors,
             EntryKind.CONTROL: _control,
             EntryKind.TICK: _tick,
         }[kind]

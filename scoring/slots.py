@@ -35,7 +35,7 @@ def new_table(capacity: int) -> IdTable:
 
 
 @inlined
-def _find(table: IdTable, number: Any) -> Any:
+def find(table: IdTable, number: Any) -> Any:
     """The slot of an id, NONE when it is not there."""
     segment = number & 255
     mask = table.sizes[segment] - 1
@@ -93,7 +93,7 @@ def add(table: IdTable, numbers: Any, first: Any) -> int:
 def resolve(table: IdTable, numbers: Any, slots: Any) -> None:
     """slots[i] = the slot of numbers[i], NONE when unknown; both (n,)."""
     for i in range(len(numbers)):
-        slots[i] = _find(table, numbers[i])
+        slots[i] = find(table, numbers[i])
 
 
 def slots_of(table: IdTable, numbers: I64) -> I32:

@@ -113,7 +113,7 @@ class Engine:
         elif isinstance(payload, Tick):
             self._tick(payload.now_us)
         elif isinstance(payload, Sensors):
-            self.roster.declare(payload.sensors)
+            self.roster.declare(payload)
         elif isinstance(payload, PackActivated):
             self._activate(payload)
         elif isinstance(payload, DeviceFacts):

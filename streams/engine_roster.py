@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from schemas.entries import DeviceFacts, Sensor
+from schemas.entries import DeviceFacts, Sensors
 from schemas.errors import TocsinError
 from schemas.identity import id_of
 from schemas.measures import BY_CODE, BY_NAME, Measure
 from schemas.rules import Rule, RulePack
 from scoring import slots
+from scoring.declarations import CHANNEL, MEASURE, declarations
+from scoring.declaring import DONE, NEW_NAME, NEW_PLAN, NO_ROOM, Choices, Tables, declare, no_names, with_name
 from scoring.layout import (
     ACTIVE,
     CHUNK_BITS,
@@ -24,10 +26,8 @@ from scoring.layout import (
     DEVICE_SILENT,
     DEVICES,
     FREE_BLOCKS,
-    HAS_FIRE_SENSOR,
     HEAD_SIZE,
     IS_SILENT,
-    NEVER,
     NONE,
     SENSOR,
     SENSORS,
@@ -46,6 +46,8 @@ from streams.plans import Facts, Plans
 CAPACITY = 1 << 25
 """Sensors that an engine has address space for, where its owner does not say."""
 FIRE_MEASURES = frozenset({"smoke", "smoke_alarm", "temperature", "gas", "co"})
+_FIRE = np.zeros(1 + max(BY_CODE), np.uint8)
+_FIRE[[BY_NAME[name].code for name in FIRE_MEASURES]] = 1
 _ARENA_MOST = (1 << 32) - 1
 _LONGEST_NAME = 129
 _TIMERS_A_SENSOR = 16
@@ -87,13 +89,22 @@ class Roster:
         self.cold_dirty = np.zeros(chunks, np.uint8)
         self.device_dirty = np.zeros(chunks, np.uint8)
         self.arena: Array = reserve(np.uint8, min(_ARENA_MOST, capacity * _LONGEST_NAME))
-        self.arena_used = 0
+        self._arena_used = np.zeros(1, np.int64)
         self.arena_saved = 0
         self.mixed = False
         """Some sensor has or had both kinds of filter, so `extra` is in use."""
         self.names: list[tuple[int, str]] = []
         """(measure code, channel) by number."""
         self._name_numbers: dict[tuple[int, str], int] = {}
+        self._texts = no_names()
+
+    @property
+    def arena_used(self) -> int:
+        return int(self._arena_used[0])
+
+    @arena_used.setter
+    def arena_used(self, used: int) -> None:
+        self._arena_used[0] = used
 
     @property
     def sensors(self) -> int:
@@ -105,60 +116,45 @@ class Roster:
 
     # --- declaring ---
 
-    def declare(self, sensors: Iterable[Sensor]) -> None:
+    def declare(self, sensors: Sensors) -> None:
         """Take sensors that are not yet known; others, and those of measures we do not know, are left.
 
         Raises TocsinError when the reserved room is used up.
         """
-        wanted = [sensor for sensor in sensors if sensor.measure in BY_NAME]
-        numbers = np.array([sensor.id for sensor in wanted], np.int64)
-        known = slots.slots_of(self.sensor_table, numbers)
-        fresh: dict[int, Sensor] = {}
-        for sensor, slot in zip(wanted, known.tolist(), strict=True):
-            if slot == NONE:
-                fresh.setdefault(sensor.id, sensor)
-        if not fresh:
+        told = declarations(sensors)
+        done = 0
+        while done < len(told.ids):
+            done, why = declare(self.memory, self._tables(), self._texts, self._choices(), *told, done)
+            if why == NO_ROOM:
+                raise _no_room(self.capacity)
+            if why != DONE:
+                self._prepare(Sensors(sensors.sensors[done : done + 1]), why)
+
+    def _prepare(self, met: Sensors, why: int) -> None:
+        """Make what the compiled pass lacks for one sensor."""
+        told, (sensor,) = declarations(met), met
+        measure = BY_NAME.get(sensor.measure)
+        if why == NEW_NAME:
+            number = NONE if measure is None else self._name(measure.code, sensor.channel)
+            text = told.body[told.starts[0, MEASURE] : told.ends[0, CHANNEL]].tobytes()
+            self._texts = with_name(self._texts, text, number, measure.code if measure else 0)
             return
-        first = self.sensors
-        new = list(fresh.values())
-        device_of = self._devices_of(new)
-        if slots.add(self.sensor_table, np.fromiter(fresh, np.int64, len(fresh)), first) < len(fresh):
-            raise _no_room(self.capacity)
-        m = self.memory
-        span = slice(first, first + len(new))
-        measures = [BY_NAME[sensor.measure] for sensor in new]
-        selectors = m.devices["selector"][device_of].tolist()
-        m.sensors["arrival"][span] = NEVER
-        m.sensors["watch"][span] = NONE
-        m.sensors["plan"][span] = [
-            self.plans.sensor_plan(selector, measure.code)
-            for selector, measure in zip(selectors, measures, strict=True)
-        ]
-        m.cold["device"][span] = device_of
-        m.cold["name"][span] = [self._name(x.code, sensor.channel) for x, sensor in zip(measures, new, strict=True)]
-        heads = dict(zip(device_of, m.devices["head"][device_of].tolist(), strict=True))
-        following = []
-        for slot, device in enumerate(device_of, first):
-            following.append(heads[device])
-            heads[device] = slot
-        m.cold["next"][span] = following
-        touched = np.fromiter(heads, np.int64, len(heads))
-        m.devices["head"][touched] = list(heads.values())
-        m.due[touched] = 0
-        guards = [d for d, measure in zip(device_of, measures, strict=True) if measure.name in FIRE_MEASURES]
-        m.devices["bits"][guards] |= HAS_FIRE_SENSOR
-        silent = (m.devices["bits"][device_of] & IS_SILENT) != 0
-        m.sensors["age"][span][silent] |= np.uint32(DEVICE_SILENT)
-        m.head[SENSORS] = first + len(new)
-        for dirty in (m.dirty, self.cold_dirty):
-            dirty[first >> CHUNK_BITS : (first + len(new) - 1 >> CHUNK_BITS) + 1] = 1
-        self.device_dirty[touched >> CHUNK_BITS] = 1
+        (device,) = self.device_numbers([(sensor.enterprise, sensor.device)])
+        if why == NEW_PLAN:
+            assert measure is not None
+            self.plans.sensor_plan(int(self.memory.devices["selector"][device]), measure.code)
         self._renew()
 
-    def _devices_of(self, sensors: Sequence[Sensor]) -> list[int]:
-        pairs = dict.fromkeys((sensor.enterprise, sensor.device) for sensor in sensors)
-        numbers = dict(zip(pairs, self.device_numbers(list(pairs)), strict=True))
-        return [numbers[sensor.enterprise, sensor.device] for sensor in sensors]
+    def _tables(self) -> Tables:
+        return Tables(
+            self.sensor_table, self.device_table, self.arena, self._arena_used, self.cold_dirty, self.device_dirty
+        )
+
+    def _choices(self) -> Choices:
+        plans = self.plans
+        selector = plans.plain
+        silence_plan = NONE if selector == NONE else plans.silence_plan(selector)
+        return Choices(plans.plan_of, _FIRE, plans.enterprise_ids, plans.device_ids, selector, silence_plan)
 
     def device_numbers(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
         """The numbers of devices (enterprise, device), each named once; those not met before are made."""

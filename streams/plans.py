@@ -14,9 +14,11 @@ import numpy as np
 
 from schemas.entries import DeviceFacts
 from schemas.errors import ConfigError
+from schemas.identity import id_of
 from schemas.measures import BY_CODE, Measure, Reporting
+from schemas.readings import I64
 from schemas.rules import Override, Rule, RulePack, Signal
-from scoring.layout import BANDS, MOST_RULES, PLAN, RULE, SILENCE_PLAN, SILENCE_RULE, Array
+from scoring.layout import BANDS, MOST_RULES, NONE, PLAN, RULE, SILENCE_PLAN, SILENCE_RULE, Array
 
 DEVICE_FAMILIES = frozenset({"silence", "clock"})
 LARGEST_FACT = 1e9
@@ -56,6 +58,13 @@ class Selection(NamedTuple):
     device: str
 
 
+_PLAIN = Selection(Facts(), "", "")
+
+
+def _ids(names: Iterable[str]) -> I64:
+    return np.sort(np.array([id_of(name) for name in names], np.int64))
+
+
 def _known(number: float | None) -> float:
     return min(number, LARGEST_FACT) if number is not None and 0.0 < number < math.inf else 0.0
 
@@ -88,6 +97,7 @@ class Plans:
         named = [o for many in self._overrides.values() for o in many]
         self.enterprises = frozenset(o.enterprise for o in named if o.enterprise)
         self.devices = frozenset(o.device for o in named if o.device)
+        self.enterprise_ids, self.device_ids = _ids(self.enterprises), _ids(self.devices)
         self.families = {f: i for i, f in reversed(list(enumerate(rule.family for rule in self._pack_rules)))}
         """A family's place in the pack: that of its first rule."""
         self.place = {rule.id: i for i, rule in enumerate(self._pack_rules)}
@@ -99,7 +109,10 @@ class Plans:
         self.of_silence_plan: list[tuple[Rule, ...]] = []
         self._selections: dict[Selection, int] = {}
         self._known: list[Selection] = []
-        self._sensor_plans: dict[tuple[int, int], int] = {}
+        self.plain = NONE
+        """The selection of devices without facts and overrides of their own, NONE until there is one."""
+        self.plan_of: Array = np.full((0, 1 + max(BY_CODE)), NONE, np.int32)
+        """(selections, measure codes) the row of `plans`, NONE where none was asked for."""
         self._silence_plans: dict[int, int] = {}
         self._rows: dict[tuple[Rule, ...], int] = {}
         self._silence_rows: dict[tuple[Rule, ...], int] = {}
@@ -119,6 +132,8 @@ class Plans:
         if number is None:
             number = self._selections[selection] = len(self._known)
             self._known.append(selection)
+            if selection == _PLAIN:
+                self.plain = number
         return number
 
     @property
@@ -130,10 +145,12 @@ class Plans:
 
     def sensor_plan(self, selection: int, measure_code: int) -> int:
         """The row of `plans` for sensors of a measure. Raises ConfigError when far too many rules fit one sensor."""
-        number = self._sensor_plans.get((selection, measure_code))
-        if number is None:
-            number = self._sensor_plans[selection, measure_code] = self._compile(selection, BY_CODE[measure_code])
-        return number
+        if selection >= len(self.plan_of):
+            more = np.full((max(8, selection + 1), self.plan_of.shape[1]), NONE, np.int32)
+            self.plan_of = np.concatenate([self.plan_of, more])
+        if self.plan_of[selection, measure_code] == NONE:
+            self.plan_of[selection, measure_code] = self._compile(selection, BY_CODE[measure_code])
+        return int(self.plan_of[selection, measure_code])
 
     def silence_plan(self, selection: int) -> int:
         """The row of `silence_plans` for devices."""

@@ -14,12 +14,14 @@ from streams.engine import Engine
 from streams.packs import load_pack
 
 SENSORS, READINGS, SLOWEST_RATIO = 2_000, 20_000, 60.0
+TURNS = 3
+"""Each engine's best counts: the first turn of ours reads its compiled form from the disk."""
 START = 1_790_000_000_000_000
 LEVELS = {"temperature": 21.0, "smoke": 0.1, "current": 5.0, "humidity": 40.0}
 
 
-def workload() -> tuple[Entry, Entry]:
-    """Declarations and one batch of quiet readings, sensors in random order; seeded."""
+def workload() -> tuple[Entry, list[Entry]]:
+    """Declarations and batches of quiet readings, sensors in random order; seeded."""
     names = list(LEVELS)
     sensors = []
     for i in range(SENSORS):
@@ -29,23 +31,29 @@ def workload() -> tuple[Entry, Entry]:
     which = rng.integers(0, SENSORS, READINGS)
     ids = np.array([sensor.id for sensor in sensors], np.int64)[which]
     base = np.array([LEVELS[sensor.measure] for sensor in sensors])[which]
-    times = START + np.arange(READINGS, dtype=np.int64) * 1_000
     zeros = np.zeros(READINGS, np.uint8)
-    values = base + rng.normal(0.0, 0.02, READINGS)
-    return Entry(1, Sensors(sensors)), Entry(2, ReadingBatch(ids, times, times, values, zeros, zeros))
+    batches = []
+    for turn in range(TURNS):
+        times = START + (turn * READINGS + np.arange(READINGS, dtype=np.int64)) * 1_000
+        values = base + rng.normal(0.0, 0.02, READINGS)
+        batches.append(Entry(2 + turn, ReadingBatch(ids, times, times, values, zeros, zeros)))
+    return Entry(1, Sensors(sensors)), batches
 
 
 def test_engine_is_many_times_faster_than_its_twin() -> None:
     """Measured 400 to 600 on a quiet machine; below 60 something that is compiled no longer is."""
-    declare, batch = workload()
+    declare, batches = workload()
     pack = load_pack()
     took = {}
     for name, judge in (("engine", Engine(pack, capacity=4096)), ("twin", NaiveEngine(pack))):
         judge.apply(declare)
-        before = perf_counter()
-        events = judge.apply(batch).events
-        took[name] = perf_counter() - before
-        assert list(events) == []
+        turns = []
+        for batch in batches:
+            before = perf_counter()
+            events = judge.apply(batch).events
+            turns.append(perf_counter() - before)
+            assert list(events) == []
+        took[name] = min(turns)
     ours, theirs = (took[name] / READINGS * 1e6 for name in ("engine", "twin"))
     ratio = theirs / ours
     print(f"engine {ours:.3f} µs a reading, twin {theirs:.1f}: {ratio:.0f} ×")
