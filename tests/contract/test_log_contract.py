@@ -19,6 +19,7 @@ from streams.log.reader import PostgresLogReader
 from streams.log.tail import Tail
 from streams.ports import LogReader, LogWriter
 from tests.kafka_topics import fresh_topic
+from tests.log_reading import read_all
 
 KINDS = (
     "memory",
@@ -57,22 +58,23 @@ def log(request: pytest.FixtureRequest) -> Iterator[Log]:
         reader.close()
 
 
-def ticks(entries: list[Entry] | object) -> list[tuple[int, int]]:
-    return [(e.number, e.payload.now_us) for e in entries]  # type: ignore[attr-defined]
+def ticks(entries: list[Entry]) -> list[tuple[int, int]]:
+    return [(e.number, e.payload.now_us) for e in entries if isinstance(e.payload, Tick)]
 
 
 def test_numbers_start_at_one_and_have_no_holes(log: Log) -> None:
     """A position is a number: what lies below it must be all there is."""
     assert log.writer.append([Tick(10)]) == 1
     assert log.writer.append([Tick(20), Tick(30)]) == 3
-    assert ticks(log.reader.read(0)) == [(1, 10), (2, 20), (3, 30)]
+    assert ticks(read_all(log.reader, 0, 3)) == [(1, 10), (2, 20), (3, 30)]
 
 
 def test_a_reader_gets_what_is_above_its_position_and_no_more_than_it_asks(log: Log) -> None:
     """Consumers go in bounded steps."""
     log.writer.append([Tick(n) for n in range(1, 9)])
-    assert ticks(log.reader.read(2, 3)) == [(3, 3), (4, 4), (5, 5)]
-    assert ticks(log.reader.read(7, 3)) == [(8, 8)]
+    assert 1 <= len(log.reader.read(2, 3)) <= 3
+    assert ticks(read_all(log.reader, 2, 3)) == [(3, 3), (4, 4), (5, 5)]
+    assert ticks(read_all(log.reader, 7, 1)) == [(8, 8)]
     assert list(log.reader.read(8, 3)) == []
 
 
@@ -82,7 +84,7 @@ def test_every_kind_of_entry_comes_back_as_it_was(log: Log) -> None:
     sensors = Sensors([Sensor(7, "shop", "kitchen", "temperature", "3", "Cel")])
     step = ClockStepped(-3_600_000_000, 99)
     log.writer.append([sensors, batch, step, Tick(5)])
-    entries = log.reader.read(0)
+    entries = read_all(log.reader, 0, 4)
     assert [e.payload for e in entries if not isinstance(e.payload, ReadingBatch)] == [sensors, step, Tick(5)]
     back = entries[1].payload
     assert isinstance(back, ReadingBatch)
@@ -106,7 +108,7 @@ def test_wait_is_woken_by_an_append(log: Log) -> None:
     waiter = threading.Thread(target=lambda: woken.append(log.reader.wait(0, 60.0)))
     waiter.start()
     log.writer.append([Tick(1)])
-    waiter.join(10.0)
+    waiter.join(60.0)
     assert woken == [True]
 
 
@@ -127,6 +129,6 @@ def test_many_threads_append_without_loss_or_overlap(log: Log) -> None:
     for thread in threads:
         thread.join()
     assert sorted(n for own in numbers for n in own) == list(range(1, 101))
-    read = {e.number: e.payload for e in log.reader.read(0, 200)}
+    read = {e.number: e.payload for e in read_all(log.reader, 0, 100)}
     for of in range(4):
         assert [read[n] for n in numbers[of]] == [Tick(of * 100 + n) for n in range(25)]

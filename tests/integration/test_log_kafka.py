@@ -22,6 +22,7 @@ from streams.log.kafka_reader import KafkaLogReader, KafkaPartitionsReader
 from streams.log.kafka_topics import Ends, ends_of, make_topics, partitions_of
 from streams.log.unreadable import unreadable_rows
 from tests.kafka_topics import fresh_topic
+from tests.log_reading import read_all
 from tests.waiting import until
 from tocsin.local.kafka import Kafka
 from tocsin.local.mosquitto import free_port
@@ -42,7 +43,7 @@ def batch(first: int, count: int) -> ReadingBatch:
     """Readings of all sensors in turn, numbered by event time from `first`."""
     times = np.arange(first, first + count)
     ids = np.array([one.id for one in SENSORS])[times % len(SENSORS)]
-    return ReadingBatch.of(ids, times, times, times.astype(float), np.zeros(count), np.zeros(count))
+    return ReadingBatch.of(ids, times, times, times.astype(float), [0] * count, [0] * count)
 
 
 def all_of(reader: KafkaPartitionsReader) -> list[Entry]:
@@ -52,6 +53,10 @@ def all_of(reader: KafkaPartitionsReader) -> list[Entry]:
         found += entries
         after |= {entry.partition: entry.number for entry in entries}
     return found
+
+
+def places(entries: list[Entry]) -> set[tuple[int, int]]:
+    return {(entry.partition, entry.number) for entry in entries}
 
 
 @pytest.fixture
@@ -109,9 +114,8 @@ def test_one_partition_is_written_and_numbered_by_itself(log: KafkaLog, reader: 
     assert writer.last_number() == 4
     with pytest.raises(TypeError):
         writer.append([Tick(5)], lambda cursor, last: None)
-    assert [e.payload for e in reader.read(dict.fromkeys(range(P), 0) | {0: 1, 1: 1, 3: 1})] == [
-        Tick(1), Tick(2), Tick(3), Tick(4),
-    ]  # fmt: skip
+    entries = read_all(reader, {0: 1, 1: 1, 2: 0, 3: 1}, 4)
+    assert [e.payload for e in entries] == [Tick(1), Tick(2), Tick(3), Tick(4)]
 
 
 def test_other_topics_are_written_by_the_same_client(kafka: Kafka, log: KafkaLog) -> None:
@@ -127,10 +131,11 @@ def test_a_reader_goes_back_where_it_is_asked_to(log: KafkaLog, reader: KafkaPar
     log.append([Tick(1)])
     log.append([Tick(2)])
     zero = dict.fromkeys(range(P), 0)
-    assert len(reader.read(zero)) == 2 * P
-    assert len(reader.read(zero | {1: 1})) == 2 * P - 1
+    both = {(p, n) for p in range(P) for n in (1, 2)}
+    assert places(read_all(reader, zero, 2 * P)) == both
+    assert places(read_all(reader, zero | {1: 1}, 2 * P - 1)) == both - {(1, 1)}
     assert reader.wait(zero, 60.0)
-    assert len(reader.read(zero)) == 2 * P
+    assert places(read_all(reader, zero, 2 * P)) == both
     assert not reader.wait(dict.fromkeys(range(P), 2), 0.0)
 
 
@@ -147,7 +152,9 @@ def test_what_retention_has_dropped_is_not_skipped_in_silence(
     with pytest.raises(CorruptState, match="entry 1 of partition 1"):
         while True:
             after |= {e.partition: e.number for e in reader.read(after) if reader.wait(after, 1.0)}
-    assert [e.number for e in KafkaLogReader(kafka.servers, topic, 1).read(3)] == [4, 5]
+    behind = KafkaLogReader(kafka.servers, topic, 1)
+    assert [e.number for e in read_all(behind, 3, 2)] == [4, 5]
+    behind.close()
 
 
 def test_a_log_that_ends_before_the_position_is_told(log: KafkaLog, reader: KafkaPartitionsReader) -> None:
@@ -228,7 +235,8 @@ def test_kafka_away_at_the_start_is_told_and_then_found(kafka: Kafka, tmp_path: 
             make_topics(own.servers, [Topic("tocsin-log", P, 3_600_000)])
             until(lambda: appended(log, Tick(2)), "the log takes entries")
             assert not log.trouble()
-            until(lambda: read(reader) == [Tick(2)], "the reader has them")
+            # A try that was given up may have been written all the same.
+            until(lambda: read(reader) == {Tick(2)}, "the reader has them")
             reader.close()
 
 
@@ -240,11 +248,11 @@ def appended(log: KafkaLog, tick: Tick) -> bool:
     return True
 
 
-def read(reader: KafkaLogReader) -> list[object]:
+def read(reader: KafkaLogReader) -> set[object]:
     try:
-        return [entry.payload for entry in reader.read(0)]
+        return {entry.payload for entry in reader.read(0)}
     except ServiceAway:
-        return []
+        return set()
 
 
 def test_a_killed_kafka_loses_nothing_acknowledged_and_keeps_the_order(kafka: Kafka, tmp_path: Path) -> None:

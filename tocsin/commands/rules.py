@@ -44,7 +44,7 @@ def check(file: File, json: Json = False) -> None:
         _print_json({"version": pack.version, "rules": len(pack.rules), "overrides": len(pack.overrides)})
     else:
         counts = f"{len(pack.rules)} rules, {len(pack.overrides)} overrides"
-        Console().print(f"{file} is good: {counts}, version {pack.version}.")
+        typer.echo(f"{file} is good: {counts}, version {pack.version}.")
 
 
 @app.command(name="list")
@@ -94,7 +94,7 @@ def activate(file: File, data: Data = None, json: Json = False) -> None:
     if json:
         _print_json({"version": pack.version, "entries": entries})
     else:
-        Console().print(f"{file} is active: version {pack.version}, from log entry {max(entries)} on.")
+        typer.echo(f"{file} is active: version {pack.version}, from log entry {max(entries)} on.")
 
 
 def raises(rule: Rule) -> str:
