@@ -16,7 +16,8 @@ from starlette.types import ASGIApp
 from alerting.desk import Desk
 from alerting.desks import SEATS, Desks
 from alerting.heartbeat import Heartbeat
-from alerting.listening import ALARMS, Listening
+from alerting.listening import ALARMS as EVENTS
+from alerting.listening import Listening
 from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
 from alerting.people import People
@@ -24,12 +25,14 @@ from alerting.texts import load_texts
 from console.api import make_api
 from console.health import make_probes
 from ingest.commit_kafka import RoundRecords
+from ingest.door.hearing import Hearing
 from ingest.shared_sessions import SharedSessions
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
-from schemas.kafka import QUARANTINE
+from schemas.kafka import ALARMS, ALARMS_STATE, QUARANTINE
 from streams.log.kafka import KafkaLog, Record
 from streams.log.kafka_times import last_logged_in_kafka_us
+from streams.log.kafka_topics_reader import KafkaTopicsReader
 from streams.ticking import run_ticks
 from streams.ticks import HouseTime
 from tocsin.data_directory import DataDirectory, Running
@@ -136,6 +139,12 @@ class DoorProcess(WritingProcess):
             after_us=self.last_us,
             failpoint=self._failpoint,
         )
+        alarms = KafkaTopicsReader(
+            self.layout.servers, from_end=[ALARMS], from_start=[ALARMS_STATE], config=self.layout.config
+        )
+        self._closers.append(alarms.close)
+        self.hearing = Hearing(alarms.read, self.door.publish)
+        self.crew.start("hearing", self.hearing.run, self.hearing.stop)
         self.crew.start("sessions", sessions.run, sessions.stop)
         self.crew.start("housekeeping", housekeeping.run, housekeeping.stop)
         self._door_stop = threading.Event()
@@ -143,7 +152,9 @@ class DoorProcess(WritingProcess):
         return self.door.port
 
     def _standings(self) -> Iterable[Standing]:
-        return [door_standing(self.door.counts), kafka_standing(self.log)]
+        return [
+            door_standing(self.door.counts), kafka_standing(self.log), Standing("alarms", self.hearing.trouble)
+        ]  # fmt: skip
 
 
 class DeskProcess(ClusterProcess):
@@ -170,7 +181,7 @@ class DeskProcess(ClusterProcess):
             )  # fmt: skip
 
         self.desks = Desks(self.dsn, self.layout.partitions, make_desk, self.instance)
-        listening = Listening(self.dsn, {ALARMS: self.desks.wake, SEATS: self.desks.look_again})
+        listening = Listening(self.dsn, {EVENTS: self.desks.wake, SEATS: self.desks.look_again})
         self.crew.start("housekeeping", housekeeping.run, housekeeping.stop)
         self.crew.start("listening", listening.run, listening.stop)
         self.crew.start("desks", self.desks.run, self.desks.stop)

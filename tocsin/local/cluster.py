@@ -26,6 +26,8 @@ from tocsin.postgres import EmbeddedPostgres, cluster_in
 
 _READY_S = 120.0
 _STOP_S = 10.0
+_SESSIONS = 200
+"""Half a dozen a partition, and some a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class LocalCluster:
     def __init__(self, folder: Path, plan: Plan | None = None) -> None:
         self.folder = folder
         self.plan = plan or Plan()
-        self.postgres = EmbeddedPostgres(cluster_in(folder / "postgres"))
+        self.postgres = EmbeddedPostgres(cluster_in(folder / "postgres"), settings={"max_connections": str(_SESSIONS)})
         self.kafka = Kafka(folder / "kafka")
         self.mosquitto = Mosquitto(folder / "mosquitto") if self.plan.bridges else None
         self.members: dict[str, Member] = {}
