@@ -136,9 +136,7 @@ def _desks(connection: Connection, partitions: int) -> Iterator[Finding]:
 
 def _beating(connection: Connection) -> Iterator[Finding]:
     """Doors and bridges write down that they live; without either nothing comes in."""
-    beats: dict[str, dict[str, float]] = {
-        "door": _ages(connection, "doors"), "bridge": _ages(connection, "bridges")
-    }  # fmt: skip
+    beats = {part: _ages(connection, f"{part}s") for part in ("door", "bridge")}
     alive = {part: [name for name, age in ages.items() if age <= _ALIVE_S] for part, ages in beats.items()}
     if not any(alive.values()):
         yield wrong("doors", "no door and no bridge is alive: no reading comes in", "Start `tocsin door`.")
