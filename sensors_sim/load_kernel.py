@@ -40,7 +40,7 @@ _FOREVER = 1 << 62
     _DEAD,
     _FAULTS,
 ) = (int(c) for c in Conn)
-_INTERVAL_NS, _BURST, _WINDOW, _QUANTUM, _STOP, _ID_AT, _TS_AT, _EPOLL = (int(s) for s in Setting)
+_INTERVAL_NS, _BURST, _WINDOW, _QUANTUM, _STOP, _ID_AT, _TS_AT, _EPOLL, _MOST = (int(s) for s in Setting)
 _BLOCKS, _ACKS, _NEXT_ALARM = (int(c) for c in Count)
 _SEND, _RECV, _EPOLL_WAIT = libc.send, libc.recv, libc.epoll_wait
 _PPOLL, _NANOSLEEP, _CLOCK = libc.ppoll, libc.nanosleep, libc.clock_gettime
@@ -149,7 +149,9 @@ def _send_due(
         if interval > 0:
             since = (now - conn[_PHASE]) * 1000
             due = (since // interval + 1) * burst if since >= 0 else np.int64(0)
-        wanted = due - conn[_ORDINAL]
+        wanted = min(due, settings[_MOST]) - conn[_ORDINAL]
+        if conn[_ORDINAL] == settings[_MOST]:
+            return _FOREVER if conn[_UNSENT_AT] == conn[_UNSENT_END] else now
         if wanted <= 0:
             return int(conn[_PHASE] + conn[_ORDINAL] // burst * interval // 1000)
         if conn[_UNSENT_AT] < conn[_UNSENT_END] or counts[_BLOCKS] == len(blocks):

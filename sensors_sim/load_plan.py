@@ -14,6 +14,8 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     rate: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Ordinary messages a second over all connections; 0: flat out."""
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    messages: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Ends after so many ordinary messages, evenly over the connections; 0: when the time is over."""
     devices: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Of each connection; each sends one message in its turn."""
     readings: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1

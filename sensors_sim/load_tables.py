@@ -66,6 +66,8 @@ class Setting(IntEnum):
     ID_AT = 5
     TS_AT = 6
     EPOLL = 7
+    MOST = 8
+    """Ordinary messages of a connection in all."""
 
 
 class Count(IntEnum):

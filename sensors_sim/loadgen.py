@@ -34,6 +34,7 @@ _SLICE_US = 200_000
 _LEAD_IN_US = 50_000
 _ALARMS_FROM_S, _ALARM_APART_US = 2.0, 1_000_000
 _SOCKET_BYTES = 1 << 20
+_ALL = 1 << 62
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class _Load:
         self._settings = np.zeros(len(Setting), np.int64)
         self._settings[:] = (
             plan.interval_ns, plan.burst, plan.window, plan.quantum_us, self._stop_us, prepared.id_at,
-            prepared.ts_at, epoll,
+            prepared.ts_at, epoll, -(-plan.messages // k) if plan.messages else _ALL,
         )  # fmt: skip
         self._alarms = _alarms(plan, start_us)
         self._blocks = np.zeros((max(65_536, 4 * k), len(Block)), np.int64)
@@ -134,8 +135,8 @@ class _Load:
     def run(self, report: Callable[[LoadReport], None]) -> Sent:
         told = now = self._start_us
         drained = self._stop_us + int(self._plan.drain_s * 1e6)
-        while now < self._stop_us or (self._unacknowledged() and now < drained):
-            limit = self._stop_us if now < self._stop_us else now + 10_000
+        while self._is_sending(now) or (self._unacknowledged() and now < drained):
+            limit = self._stop_us if self._is_sending(now) else now + 10_000
             self._pump(min(now + _SLICE_US, limit))
             now = time.time_ns() // 1000
             if now - told >= 1_000_000:
@@ -155,6 +156,10 @@ class _Load:
         self._kept[1].append(self._acks[: self._counts[Count.ACKS]].copy())
         self._counts[Count.BLOCKS] = self._counts[Count.ACKS] = 0
 
+    def _is_sending(self, now: int) -> bool:
+        alive = self._conns[self._conns[:, Conn.DEAD] == 0]
+        return now < self._stop_us and bool((alive[:, Conn.ORDINAL] < self._settings[Setting.MOST]).any())
+
     def _unacknowledged(self) -> bool:
         alive = self._conns[self._conns[:, Conn.DEAD] == 0]
         return bool((alive[:, Conn.ACKED] < alive[:, Conn.SERIAL]).any())
@@ -165,7 +170,8 @@ class _Load:
         if plan.interval_ns:
             at = min(now, self._stop_us)
             next_due = conns[:, Conn.PHASE_US] + conns[:, Conn.ORDINAL] // plan.burst * plan.interval_ns // 1000
-            lag_us = max(0, int((at - next_due).max()))
+            late = (at - next_due)[conns[:, Conn.ORDINAL] < self._settings[Setting.MOST]]
+            lag_us = max(0, int(late.max(initial=0)))
         return LoadReport(
             seconds=(now - self._start_us) / 1e6,
             sent=int(conns[:, Conn.SERIAL].sum()),

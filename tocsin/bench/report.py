@@ -45,6 +45,14 @@ class Options:
     scale: float = 1.0
     keep: Path | None = None
     """Where files are kept instead of a temporary folder."""
+    readings: int = 20_000_000
+    """Of `province`, as all that follows."""
+    sensors: int = 5_500_000
+    packing: int = 5
+    """Readings in a message."""
+    rate: float = 0.0
+    """Readings a second that are offered; 0: flat out."""
+    cluster: bool = False
 
 
 def machine() -> dict[str, Any]:
