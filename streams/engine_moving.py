@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from msgspec import structs
 
 from schemas.errors import CorruptState
 from schemas.identity import partition_of
@@ -164,11 +165,9 @@ def _take_watches(target: Engine, source: Engine, slot_to: I64) -> None:
 def _moved_alarms(alarms: Iterable[Alarm], moved: Callable[[int], int | None]) -> Iterable[Alarm]:
     for alarm in alarms:
         subject = moved(alarm.subject)
-        if subject is None:
-            continue
-        alarm.subject = subject
-        alarm.holding = {_moved_name(name, moved): grade for name, grade in alarm.holding.items()}
-        yield alarm
+        if subject is not None:
+            holding = {_moved_name(name, moved): grade for name, grade in alarm.holding.items()}
+            yield structs.replace(alarm, subject=subject, holding=holding)
 
 
 def _moved_name(name: str, moved: Callable[[int], int | None]) -> str:

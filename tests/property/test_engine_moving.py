@@ -123,7 +123,7 @@ def test_engines_of_different_packs_are_not_mixed() -> None:
     }
 
 
-@pytest.mark.parametrize("partitions", [[1], [8], [1, 3, 1]])
+@pytest.mark.parametrize("partitions", [[1], [8], [1, 3, 1], [1, 8], [5, 1, 2]])
 def test_alarms_that_stand_are_cleared_where_they_went(partitions: list[int]) -> None:
     """What holds an alarm is named by the sensor's number, which changes with the engine."""
     one = Cluster(3)
