@@ -7,7 +7,7 @@ when none is left, that is a stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
@@ -70,21 +70,7 @@ class PostgresCheckpoints:
             ).fetchone()
             assert row is not None
             generation = int(row[0])
-            parts = dict(self._parts)
-            with connection.cursor() as cursor, cursor.copy(
-                "COPY checkpoint_chunks (consumer, partition, name, index, generation, body) FROM STDIN (FORMAT binary)"
-            ) as copy:
-                copy.set_types(("text", "int4", "text", "int4", "int8", "bytea"))
-                for chunk in snapshot.chunks:
-                    copy.write_row((*key, chunk.name, chunk.index, generation, chunk.body))
-                    part = _Part(chunk.name, chunk.index, generation, crc32(chunk.body))
-                    parts[chunk.name, chunk.index] = part
-            manifest = _encoder.encode(_Manifest(snapshot.position, list(parts.values())))
-            connection.execute(
-                "INSERT INTO checkpoints (consumer, partition, generation, position, manifest, crc)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                (*key, generation, snapshot.position, manifest, crc32(manifest)),
-            )
+            parts = _write(connection, key, generation, snapshot, self._parts)
             self._forget_all_but(connection, [generation, self._kept], [*parts.values(), *self._parts.values()])
             self._check_owner(connection, snapshot.position)
             self._failpoint("in_checkpoint")
@@ -188,6 +174,44 @@ class PostgresCheckpoints:
             # A unique violation: an owner of before saved a generation of this number at the same time.
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip()) from error
+
+
+def replace_checkpoints(
+    connection: psycopg.Connection[Any], consumer: str, snapshots: Mapping[int, Snapshot]
+) -> None:
+    """Within a transaction of the caller's: of all the consumer's checkpoints leave these, by partition."""
+    for table in (b"checkpoints", b"checkpoint_chunks"):
+        connection.execute(b"DELETE FROM " + table + b" WHERE consumer = %s", (consumer,))
+    for partition, snapshot in snapshots.items():
+        _write(connection, (consumer, partition), 1, snapshot, {})
+
+
+def _write(
+    connection: psycopg.Connection[Any],
+    key: tuple[str, int],
+    generation: int,
+    snapshot: Snapshot,
+    unchanged: Mapping[tuple[str, int], _Part],
+) -> dict[tuple[str, int], _Part]:
+    """Add a generation: the snapshot's chunks, and of the `unchanged` those it does not replace. Returns its parts."""
+    parts = dict(unchanged)
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            "COPY checkpoint_chunks (consumer, partition, name, index, generation, body) FROM STDIN (FORMAT binary)"
+        ) as copy,
+    ):
+        copy.set_types(("text", "int4", "text", "int4", "int8", "bytea"))
+        for chunk in snapshot.chunks:
+            copy.write_row((*key, chunk.name, chunk.index, generation, chunk.body))
+            parts[chunk.name, chunk.index] = _Part(chunk.name, chunk.index, generation, crc32(chunk.body))
+    manifest = _encoder.encode(_Manifest(snapshot.position, list(parts.values())))
+    connection.execute(
+        "INSERT INTO checkpoints (consumer, partition, generation, position, manifest, crc)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        (*key, generation, snapshot.position, manifest, crc32(manifest)),
+    )
+    return parts
 
 
 def _columns(parts: list[_Part]) -> tuple[list[str], list[int], list[int]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from schemas.entries import PackActivated
@@ -16,6 +15,7 @@ from schemas.errors import ConfigError, TocsinError
 from schemas.kafka import topics
 from streams.log.kafka_reader import KafkaLogReader
 from streams.log.kafka_topics import partitions_of
+from tests.kafka_topics import forget_cluster
 from tocsin.commands.migrate import app
 from tocsin.layout import layout_of
 from tocsin.local.kafka import Kafka
@@ -28,16 +28,9 @@ Migrate = Callable[..., list[dict[str, Any]]]
 @pytest.fixture
 def fresh_kafka(kafka: Kafka) -> Iterator[Kafka]:
     """A Kafka without any of a cluster's topics."""
-    admin = AdminClient({"bootstrap.servers": kafka.servers})
-
-    def forget() -> None:
-        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith("tocsin.")]
-        for future in admin.delete_topics(names).values() if names else ():
-            future.result(30)
-
-    forget()
+    forget_cluster(kafka)
     yield kafka
-    forget()
+    forget_cluster(kafka)
 
 
 @pytest.fixture

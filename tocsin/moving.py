@@ -1,0 +1,250 @@
+"""Moves a cluster's log to another number of partitions: `tocsin migrate --move-to-partitions N`.
+
+Nothing of the log itself is copied. When all of it is judged, stored and told, what the consumers know is all that
+matters: the engines' memories are dealt out by the enterprises' new partitions, and everybody goes on behind the end of
+a new topic. The rows of it change in one transaction; before that nothing that is in use is touched. The log of one
+process moves into Kafka in the same way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+
+from alerting import moving as alerting
+from schemas.entries import Tick
+from schemas.errors import ConfigError, CorruptState, ServiceAway
+from schemas.identity import partition_of
+from schemas.kafka import log_topic, topics
+from schemas.readings import ReadingBatch
+from streams import moving as streams
+from streams.checkpoints import PostgresCheckpoints
+from streams.engine import Engine
+from streams.engine_moving import deal_out
+from streams.log.kafka import KafkaLog
+from streams.log.kafka_reader import KafkaLogReader
+from streams.log.kafka_topics import ends_of, make_topics
+from streams.log.reader import PostgresLogReader
+from streams.log.session import connect
+from streams.packs import parse_pack
+from streams.ports import LogReader, Snapshot
+from streams.positions import PostgresPositions
+from streams.ticking import last_logged_us
+from tocsin.cluster_log import retention_ms, written_layout
+from tocsin.layout import kafka_config
+from tocsin.settings import Settings
+
+QUIET_S = 3.0
+"""Every door and bridge writes a tick a second: a log that has not grown for so long has no writer."""
+_READ = 256
+_STORE = ("store", "store.last_values")
+_STREAMS = ("engine", *_STORE)
+_log = structlog.get_logger(__name__)
+
+
+class ClosableReader(LogReader, Protocol):
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The log as it is: a topic, or the rows of one process (topic "")."""
+
+    topic: str
+    partitions: int
+    ends: Callable[[], dict[int, tuple[int, int]]]
+    """Partition → numbers of its first and last entries."""
+    reader: Callable[[int], ClosableReader]
+
+
+def move_log(settings: Settings, partitions: int) -> str:
+    """Move the log to `partitions` partitions, in some seconds and more; returns the name of its topic.
+
+    Doors, bridges, workers and desks must be stopped. Raises ConfigError naming what is not as it must be, ServiceAway,
+    CorruptState; nothing has changed then, but that the new topics may be there.
+    """
+    source = _source(settings)
+    if source.topic == log_topic(partitions):
+        raise ConfigError(f"the log has {partitions} partitions.", field="--move-to-partitions")
+    before = source.ends()
+    positions = _positions(settings.dsn)
+    _check_consumers(positions)
+    for partition in range(source.partitions):
+        _check_taken(source, partition, positions)
+    engines = [_engine(settings.dsn, source, partition, positions) for partition in range(source.partitions)]
+    targets = [_fresh(partition) for partition in range(partitions)]
+    now_us = _last_us(source, before)
+    deal_out(engines, targets)
+    config = kafka_config(settings.kafka_config)
+    make_topics(settings.kafka, topics(partitions, retention_ms(settings)), config)
+    topic = log_topic(partitions)
+    if now_us:
+        # The new log's time goes on where the old one's stands; nobody judges this tick again.
+        with KafkaLog(settings.kafka, topic, partitions, config) as log:
+            log.append([Tick(now_us)])
+    places = {p: ends.last for p, ends in ends_of(settings.kafka, topic, range(partitions), config).items()}
+    time.sleep(QUIET_S)
+    _commit(settings.dsn, source, before, positions, targets, places)
+    _log.info("log_moved", of=source.topic, to=topic, partitions=partitions)
+    return topic
+
+
+def _source(settings: Settings) -> Source:
+    written = written_layout(settings.dsn)
+    if not written.topic:
+        return Source("", 1, partial(_ends_of_rows, settings.dsn), lambda _: PostgresLogReader(settings.dsn))
+    config = kafka_config(settings.kafka_config)
+
+    def ends() -> dict[int, tuple[int, int]]:
+        return {
+            p: (e.first, e.last)
+            for p, e in ends_of(settings.kafka, written.topic, range(written.partitions), config).items()
+        }
+
+    def reader(partition: int) -> ClosableReader:
+        return KafkaLogReader(settings.kafka, written.topic, partition, config, unreadable=_passed_over)
+
+    return Source(written.topic, written.partitions, ends, reader)
+
+
+def _ends_of_rows(dsn: str) -> dict[int, tuple[int, int]]:
+    row = _ask(dsn, "SELECT coalesce(min(number), 1), coalesce(max(number), 0) FROM log_entries WHERE partition = 0")[0]
+    return {0: (int(row[0]), int(row[1]))}
+
+
+def _passed_over(partition: int, number: int, key: bytes, value: bytes, why: str) -> None:
+    """The consumers of the log have kept it."""
+
+
+def _ask(dsn: str, query: str) -> list[Any]:
+    try:
+        with connect(dsn, "tocsin-move") as connection:
+            return connection.execute(query).fetchall()
+    except psycopg.OperationalError as error:
+        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+
+
+def _positions(dsn: str) -> dict[tuple[str, int], int]:
+    rows = _ask(dsn, "SELECT consumer, partition, position FROM positions")
+    return {(consumer, partition): position for consumer, partition, position in rows}
+
+
+def _check_consumers(positions: Mapping[tuple[str, int], int]) -> None:
+    strange = {consumer for consumer, _ in positions} - {*_STREAMS, *alerting.CONSUMERS}
+    if strange:
+        raise ConfigError(f"nobody here knows how to move {', '.join(sorted(strange))}.", mend="Upgrade Tocsin.")
+
+
+def _check_taken(source: Source, partition: int, positions: Mapping[tuple[str, int], int]) -> None:
+    """Everything must be judged, and every reading stored."""
+    for consumer in _STREAMS:
+        position = positions.get((consumer, partition), 0)
+        with closing(source.reader(partition)) as reader:
+            left = _first_left(reader, position, readings_only=consumer in _STORE)
+        if left is not None:
+            raise ConfigError(
+                f"{consumer} stands at entry {position} of partition {partition}, and entry {left} waits for it.",
+                mend="Stop doors and bridges, leave the workers running for a minute, stop them, and move then.",
+            )
+
+
+def _first_left(reader: LogReader, position: int, *, readings_only: bool) -> int | None:
+    """Number of the first entry that a consumer has not taken; None when it has all."""
+    at = position
+    while entries := reader.read(at, _READ):
+        for entry in entries:
+            if not readings_only or isinstance(entry.payload, ReadingBatch):
+                return entry.number
+        at = entries[-1].number
+    return None
+
+
+def _fresh(partition: int) -> Engine:
+    return Engine(None, partition=partition, read_pack=parse_pack)
+
+
+def _engine(dsn: str, source: Source, partition: int, positions: Mapping[tuple[str, int], int]) -> Engine:
+    """A partition's engine as of its position: its checkpoint, and the entries after it once more."""
+    engine = _fresh(partition)
+    with closing(PostgresCheckpoints(dsn, PostgresPositions(dsn, "engine", partition=partition))) as checkpoints:
+        snapshot = checkpoints.load()
+    at = 0
+    if snapshot is not None:
+        engine.restore(snapshot)
+        at = snapshot.position
+    position = positions.get(("engine", partition), 0)
+    with closing(source.reader(partition)) as reader:
+        while at < position:
+            entries = [entry for entry in reader.read(at, _READ) if entry.number <= position]
+            if not entries:
+                raise CorruptState(f"partition {partition} ends at {at}, before the engine's position {position}.")
+            for entry in entries:
+                engine.apply(entry)
+            at = entries[-1].number
+    return engine
+
+
+def _last_us(source: Source, ends: Mapping[int, tuple[int, int]]) -> int:
+    latest = 0
+    for partition, (first, last) in ends.items():
+        with closing(source.reader(partition)) as reader:
+            latest = max(latest, last_logged_us(reader, last, first))
+    return latest
+
+
+def _commit(
+    dsn: str,
+    source: Source,
+    before: Mapping[int, tuple[int, int]],
+    positions: Mapping[tuple[str, int], int],
+    targets: Sequence[Engine],
+    places: Mapping[int, int],
+) -> None:
+    partitions = len(targets)
+    where = partial(partition_of, partitions=partitions)
+    try:
+        with psycopg.connect(dsn, application_name="tocsin-move") as connection:
+            streams.hold(connection)
+            alerting.check_idle(connection, source.partitions)
+            seq = max(alerting.last_seq(connection), *(engine.book.seq for engine in targets))
+            _check_unmoved(connection, source, before, positions)
+            snapshots: dict[int, Snapshot] = {}
+            for partition, engine in enumerate(targets):
+                engine.book.seq = seq
+                snapshots[partition] = engine.snapshot(places[partition])
+            streams.place_engines(connection, snapshots, targets[0].roster.plans.version)
+            streams.place_consumers(connection, _STREAMS, places)
+            streams.place_waiting(connection, where)
+            alerting.move_alarms(connection, where, partitions, seq)
+            streams.write_layout(connection, log_topic(partitions), partitions)
+    except psycopg.OperationalError as error:
+        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+
+
+def _check_unmoved(
+    connection: psycopg.Connection[Any],
+    source: Source,
+    before: Mapping[int, tuple[int, int]],
+    positions: Mapping[tuple[str, int], int],
+) -> None:
+    """From here on nobody can move a position; that nobody has done so, and that nobody writes, is seen now."""
+    layout = connection.execute("SELECT topic, partitions FROM log_layout FOR UPDATE").fetchone()
+    rows = connection.execute("SELECT consumer, partition, position FROM positions").fetchall()
+    now = {(consumer, partition): position for consumer, partition, position in rows}
+    ends = {partition: last for partition, (_, last) in source.ends().items()}
+    if (
+        layout != (source.topic, source.partitions)
+        or now != dict(positions)
+        or ends != {p: e[1] for p, e in before.items()}
+    ):
+        raise ConfigError(
+            "somebody writes into the log, or reads on in it.",
+            mend="Stop doors, bridges and workers, or `tocsin up`, and move then.",
+        )
