@@ -51,8 +51,6 @@ from schemas.errors import ServiceAway
 
 _ROWS_AT_ONCE = 5_000
 """In one transaction; between two of them the door beats."""
-_HUNG_S = 2.0
-"""A PostgreSQL that has not answered for so long is away."""
 _RETRY_S = (0.05, 0.2, 0.5, 1.0)
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +72,7 @@ class SharedSessions:
     """Ports `ingest.saved.SessionStore` (`load`), `ingest.news.Peers`, and `keep` for `RoundRecords`.
 
     door: this door's name.  lease_s: how long a door may be silent.  ask_s: how long another may take to let go.
+    hung_s: a PostgreSQL that has not answered for so long is away.
     `load` first, then `run` in a thread, at once: the lease runs.
     """
 
@@ -84,12 +83,14 @@ class SharedSessions:
         *,
         lease_s: float = 15.0,
         ask_s: float = 3.0,
+        hung_s: float = 2.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows = DoorRows(dsn, door, lease_s)
         self._door = door
         self._lease_s = lease_s
         self._ask_s = ask_s
+        self._hung_s = hung_s
         self._monotonic = monotonic
         self._hear: Callable[[News], None] = lambda _: None
         self._lock = threading.Lock()
@@ -114,7 +115,7 @@ class SharedSessions:
     def is_away(self) -> bool:
         """See the port."""
         busy = self._busy_since
-        return self._failures > 1 or (busy is not None and self._monotonic() - busy > _HUNG_S)
+        return self._failures > 1 or (busy is not None and self._monotonic() - busy > self._hung_s)
 
     def trouble(self) -> str:
         """Why persistent sessions cannot begin or move; empty when they can."""
@@ -285,14 +286,14 @@ class SharedSessions:
         saved, holders = self._rows.claim(self._connection, keys, by_force=by_force, all_live=all_live)
         until = self._monotonic() + self._ask_s
         found = saved.by_session()
+        self.counts.fetched += len(saved.sessions)
+        self.counts.forced += len(saved.sessions) if by_force else 0
         for key in keys:
             if key in holders:
                 self._asked.setdefault(key, until)
             else:
                 self._asked.pop(key, None)
                 self._hear(Fetched(key, found.get(key, Saved())))
-        self.counts.fetched += len(saved.sessions)
-        self.counts.forced += len(saved.sessions) if by_force else 0
 
     def _press(self) -> None:
         """Doors that were asked and have not answered in time lose what was asked for."""
