@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import ServiceAway
 from streams.log.kafka_clients import client_config, translated
-from streams.log.kafka_topics import partitions_of
+from streams.log.kafka_topics import ends_of, partitions_of
 
 _MOST = 500
 _QUEUED_KB = 4 << 10
@@ -30,7 +30,8 @@ class KafkaTopicsReader:
     ) -> None:
         self._servers = servers
         self._operators = dict(config or {})
-        self._begin = {**dict.fromkeys(from_end, OFFSET_END), **dict.fromkeys(from_start, OFFSET_BEGINNING)}
+        self._from_end = frozenset(from_end)
+        self._topics = [*from_end, *from_start]
         self._is_away = False
         self._is_assigned = False
         self._consumer = Consumer(
@@ -47,6 +48,7 @@ class KafkaTopicsReader:
     def read(self, timeout_s: float) -> list[tuple[str, bytes, bytes]]:
         """(topic, key, value) of what has come, in order within a partition; empty when nothing has for `timeout_s`.
 
+        What comes from the end on is what is written after the first call.
         Raises ServiceAway when Kafka does not answer or a topic is not there, ConfigError where it refuses us.
         """
         if not self._is_assigned:
@@ -77,18 +79,20 @@ class KafkaTopicsReader:
         self._consumer.close()
 
     def _assign(self) -> None:
-        found = partitions_of(self._servers, list(self._begin), self._operators)
-        missing = self._begin.keys() - found.keys()
+        found = partitions_of(self._servers, self._topics, self._operators)
+        missing = set(self._topics) - found.keys()
         if missing:
             names = ", ".join(sorted(missing))
             raise ServiceAway("Kafka", f"there is no topic {names}.", mend="Make it with `tocsin migrate`.")
-        self._consumer.assign(
-            [
-                TopicPartition(topic, partition, self._begin[topic])
-                for topic, count in found.items()
-                for partition in range(count)
-            ]
-        )
+        places: list[TopicPartition] = []
+        for topic, count in found.items():
+            begin = dict.fromkeys(range(count), OFFSET_BEGINNING)
+            if topic in self._from_end:
+                # Asked for now: by itself the client finds the end at some time after this.
+                ends = ends_of(self._servers, topic, range(count), self._operators)
+                begin = {partition: end.last for partition, end in ends.items()}
+            places += [TopicPartition(topic, partition, offset) for partition, offset in begin.items()]
+        self._consumer.assign(places)
         self._is_assigned = True
         self._is_away = False
 
