@@ -1,4 +1,4 @@
-"""A door of several in a process of its own, to be killed: `python -m tests.door_process DSN NAME LEASE_S`.
+"""A door of several in a process of its own, to be killed: `python -m tests.door_process DSN NAME`.
 
 What it takes is written nowhere: who asks about that asks the doors that live.
 """
@@ -16,8 +16,8 @@ from ingest.intake import JsonIntake
 from ingest.shared_sessions import SharedSessions
 
 
-def main(dsn: str, name: str, lease_s: float) -> None:
-    shared = SharedSessions(dsn, name, lease_s=lease_s)
+def main(dsn: str, name: str) -> None:
+    shared = SharedSessions(dsn, name, lease_s=60.0)
     door = Door(
         DoorSettings(name=name, port=0), intake=JsonIntake(), log=RoundRecords(_nowhere, _nowhere, shared.keep),
         store=shared, peers=shared, clock=lambda: time.time_ns() // 1000,
@@ -32,4 +32,4 @@ def _nowhere(_: Sequence[object]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2])

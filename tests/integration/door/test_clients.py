@@ -18,7 +18,7 @@ from gmqtt import Client as GmqttClient
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 
 from schemas.principals import Principal
-from tests.door_world import ERRORS, STATUS, TELEMETRY, OneLogin, World, door_world
+from tests.door_world import ERRORS, STATUS, TELEMETRY, WAIT_S, OneLogin, World, door_world
 
 pytestmark = pytest.mark.integration
 
@@ -55,20 +55,20 @@ def test_paho(world: World, protocol: int) -> None:
     client.connect("127.0.0.1", world.door.port)
     client.loop_start()
     try:
-        assert heard.get(timeout=20) == "connected"
+        assert heard.get(timeout=WAIT_S) == "connected"
         client.subscribe(ERRORS, 1)
-        assert heard.get(timeout=20) == "subscribed"
+        assert heard.get(timeout=WAIT_S) == "subscribed"
         levels = (0, 1) if protocol == paho.MQTTv5 else (0, 1, 2)
         for qos in levels:
             client.publish(TELEMETRY, GOOD, qos)
-            assert heard.get(timeout=20) == 0
+            assert heard.get(timeout=WAIT_S) == 0
         world.log.wait_for(lambda: world.log.values == [21.5] * len(levels))
         client.publish(TELEMETRY, BAD, 1)
-        answers = [heard.get(timeout=20), heard.get(timeout=20)]
+        answers = [heard.get(timeout=WAIT_S), heard.get(timeout=WAIT_S)]
         assert 0 in answers
         assert next(a for a in answers if a != 0)["rejects"][0]["field"] == "temperatur"
         client.publish(FOREIGN, GOOD, 1)
-        assert heard.get(timeout=20) == (0x87 if protocol == paho.MQTTv5 else 0)
+        assert heard.get(timeout=WAIT_S) == (0x87 if protocol == paho.MQTTv5 else 0)
         assert len(world.log.values) == len(levels)
     finally:
         client.disconnect()
@@ -84,7 +84,7 @@ def test_mosquitto_pub(world: World, version: str, qos: str) -> None:
     done = subprocess.run(
         ["mosquitto_pub", "-V", version, "-p", str(world.door.port), "-u", "kitchen", "-P", "kitchen", "-q", qos,
          "-t", TELEMETRY, "-m", GOOD, "--will-topic", STATUS, "--will-payload", "offline"],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=WAIT_S, check=False,
     )  # fmt: skip
     if (version, qos) == ("5", "2"):
         assert world.log.values == []
@@ -99,12 +99,12 @@ def test_mosquitto_sub_hears_its_errors(world: World, version: str) -> None:
         missing("mosquitto_sub", "apt-get install mosquitto-clients")
     login = ["-V", version, "-p", str(world.door.port), "-u", "kitchen", "-P", "kitchen"]
     with subprocess.Popen(
-        ["mosquitto_sub", *login, "-i", "ear", "-q", "1", "-t", ERRORS, "-C", "1", "-W", "30"],
+        ["mosquitto_sub", *login, "-i", "ear", "-q", "1", "-t", ERRORS, "-C", "1", "-W", "60"],
         stdout=subprocess.PIPE, text=True,
     ) as ear:  # fmt: skip
         world.wait(lambda: any(session.subscriptions for session in list(world.door.state.sessions.values())))
-        subprocess.run(["mosquitto_pub", *login, "-q", "1", "-t", TELEMETRY, "-m", BAD], timeout=30, check=True)
-        heard, _ = ear.communicate(timeout=30)
+        subprocess.run(["mosquitto_pub", *login, "-q", "1", "-t", TELEMETRY, "-m", BAD], timeout=WAIT_S, check=True)
+        heard, _ = ear.communicate(timeout=WAIT_S)
     assert json.loads(heard)["rejects"][0]["field"] == "temperatur"
 
 
@@ -113,7 +113,7 @@ def test_mosquitto_with_a_wrong_secret_is_refused(world: World) -> None:
         missing("mosquitto_pub", "apt-get install mosquitto-clients")
     done = subprocess.run(
         ["mosquitto_pub", "-p", str(world.door.port), "-u", "kitchen", "-P", "guess", "-t", TELEMETRY, "-m", GOOD],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=WAIT_S, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     assert world.log.values == []
@@ -134,10 +134,10 @@ def test_gmqtt(world: World, version: int) -> None:
         client.on_message = on_message
         await client.connect("127.0.0.1", world.door.port, version=version)
         client.subscribe(ERRORS, qos=1)
-        found = [await asyncio.wait_for(heard.get(), 20)]
+        found = [await asyncio.wait_for(heard.get(), WAIT_S)]
         client.publish(TELEMETRY, GOOD, qos=1)
         client.publish(TELEMETRY, BAD, qos=1)
-        found.append(await asyncio.wait_for(heard.get(), 20))
+        found.append(await asyncio.wait_for(heard.get(), WAIT_S))
         await client.disconnect()
         return found
 

@@ -12,7 +12,7 @@ from ingest.door import Cause
 from schemas import mqtt
 from schemas.mqtt import Ack, Disconnect, Publish, Type, Will
 from schemas.mqtt_fields import Prop, Reason
-from tests.door_world import ERRORS, STATUS, Client, World
+from tests.door_world import ERRORS, STATUS, WAIT_S, Client, World
 from tests.doors_world import Doors, several_doors
 
 pytestmark = pytest.mark.integration
@@ -92,6 +92,7 @@ def test_a_clean_client_that_comes_elsewhere_is_let_go_without_its_will(doors: D
     """Its half-open connection would else be called offline long after it is back."""
     a, b = doors.open("a"), doors.open("b")
     old = come(doors, a, version=mqtt.V5, will=WILL)
+    a.wait(lambda: count(doors, "mqtt_wills WHERE door = 'a'") == 1)
     new = come(doors, b, version=mqtt.V5, will=WILL)
     assert old.read() == Disconnect(Reason.TAKEN_OVER)
     new.publish(GOOD)
@@ -120,8 +121,12 @@ def test_a_session_whose_door_does_not_answer_is_taken(doors: Doors) -> None:
     a, b = doors.open("a"), doors.open("b", ask_s=0.2)
     client = come(doors, a, clean=False)
     client.subscribe(ERRORS)
+    tries = a.log.tries
     a.log.gate.clear()
     client.publish(GOOD)
+    with a.log.tried:
+        # From here on it hears nobody: what it is asked for before, it would hand over.
+        assert a.log.tried.wait_for(lambda: a.log.tries > tries, WAIT_S)
     doors.clock.now_s += 0.1
     new = b.client()
     assert new.connect("kitchen", clean=False).session_present
@@ -149,6 +154,8 @@ def test_a_retained_status_is_recalled_at_every_door(doors: Doors) -> None:
     a, b = doors.open("a"), doors.open("b")
     before = come(doors, b, "before")
     before.subscribe("tocsin/v1/shop-1/+/status")
+    # What it asks for now is answered before there is anything, and not after.
+    b.wait(lambda: not b.shared._questions)
     device = come(doors, a)
     device.publish(b"online", topic=STATUS, retain=True)
     device.expect(Ack)

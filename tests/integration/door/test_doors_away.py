@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -26,12 +27,14 @@ WILL = Will(STATUS, b"offline", 1, True)
 class Away:
     """A door whose way to PostgreSQL can be cut, or hang."""
 
-    def __init__(self, dsn: str, link: CutLink) -> None:
+    def __init__(self, dsn: str, link: CutLink, **lease: float) -> None:
         self.dsn = dsn
         self.link = link
         self.flows = threading.Event()
         self.flows.set()
-        self.door = OneDoor(link.dsn, "door", Clock(), {}, lease_s=2.0)
+        self.hangs = threading.Event()
+        """Something was said to PostgreSQL that does not arrive."""
+        self.door = OneDoor(link.dsn, "door", Clock(), {}, **lease)
 
     def cut(self) -> None:
         self.link.decide = lambda _: Fate.SWALLOW
@@ -40,6 +43,7 @@ class Away:
 
     def hang(self) -> None:
         def decide(_: bytes) -> Fate:
+            self.hangs.set()
             self.flows.wait(WAIT_S)
             return Fate.PASS
 
@@ -58,16 +62,22 @@ class Away:
         return int(row[0])
 
 
-@pytest.fixture
-def away(dsn: str) -> Iterator[Away]:
+@contextmanager
+def away_from(dsn: str, **lease: float) -> Iterator[Away]:
     with CutLink(dsn) as link:
-        away = Away(dsn, link)
+        away = Away(dsn, link, **lease)
         try:
             yield away
         finally:
             away.flows.set()
             away.door.end()
         assert away.door.failure is None
+
+
+@pytest.fixture
+def away(dsn: str) -> Iterator[Away]:
+    with away_from(dsn) as away:
+        yield away
 
 
 def test_clients_of_clean_sessions_come_in_and_their_wills_are_written_later(away: Away) -> None:
@@ -161,28 +171,51 @@ def test_a_client_whose_change_is_not_known_to_be_durable_is_told_nothing(away: 
     assert away.counted("mqtt_subscriptions") == 1
 
 
+def test_a_postgresql_that_does_not_answer_is_away(dsn: str) -> None:
+    """Long before TCP knows of it: who must be asked for is refused at once."""
+    with away_from(dsn, hung_s=2.0) as away:
+        away.door.connected("kitchen")
+        away.hang()
+        away.door.jump(15.0)
+        assert away.hangs.wait(WAIT_S)
+        away.door.jump(2.1)
+        away.door.wait(lambda: away.door.shared.is_away)
+        assert "PostgreSQL" in away.door.shared.trouble()
+        client = away.door.client()
+        client.send(Connect("bar", mqtt.V311, clean=False))
+        assert client.read() == Connack(False, 3)
+        away.heal()
+        assert away.door.shared.trouble() == ""
+
+
 def test_a_client_that_waits_for_its_session_is_refused_in_the_end(away: Away) -> None:
     away.hang()
     client = away.door.client(mqtt.V5)
     client.send(Connect("kitchen", mqtt.V5, clean=False, properties={Prop.SESSION_EXPIRY: 60}))
-    away.door.wait(lambda: bool(away.door.door._newcomers._parked) or away.door.shared.is_away)
+    away.door.wait(lambda: bool(away.door.door._newcomers._parked))
     away.door.clock.now_s += 5.1
     assert client.read() == Connack(False, Reason.SERVER_UNAVAILABLE)
 
 
 def test_a_door_judges_nobody_before_all_could_beat_again(away: Away) -> None:
     """After PostgreSQL was away every lease is old, and everybody is alive."""
-    other = OneDoor(away.dsn, "other", away.door.clock, {}, lease_s=2.0)
+    other = OneDoor(away.dsn, "other", away.door.clock, {})
     client = other.connected("kitchen", clean=False, will=WILL)
     until(lambda: away.counted("mqtt_wills WHERE door = 'other'") == 1, "the will is written")
-    with psycopg.connect(away.dsn) as connection:
+    lapse = "UPDATE doors SET seen_at = now() - interval '1 hour'"
+    with psycopg.connect(away.dsn, autocommit=True) as connection:
         away.cut()
-        connection.execute("UPDATE doors SET seen_at = now() - interval '1 hour'")
-    away.heal()
-    until(lambda: away.counted("doors WHERE seen_at > now() - interval '2 s'") == 2, "both have beaten")
-    client.publish(GOOD)
-    assert client.read() == Ack(Type.PUBACK, 1)
-    assert away.door.shared.counts.adopted == 0
+        connection.execute(lapse)
+        away.heal()
+        other.jump(15.0)
+        until(lambda: away.counted("doors WHERE seen_at > now() - interval '30 min'") == 2, "both have beaten")
+        client.publish(GOOD)
+        assert client.read() == Ack(Type.PUBACK, 1)
+        assert away.door.shared.counts.adopted == 0
+        connection.execute(lapse)
+    # By now everybody has had a lease to beat again.
+    away.door.jump(61.0)
+    until(lambda: away.door.shared.counts.adopted == 2, "the session and the will are adopted")
     other.end()
 
 
@@ -199,7 +232,12 @@ def test_kafka_away_acknowledges_nothing_and_loses_nothing(away: Away) -> None:
     assert refused.read() == Connack(False, 3)
     assert door.log.values == []
     door.log.away = False
-    door.clock.now_s += 1.0
+
+    def is_back() -> bool:
+        door.clock.now_s += 0.02
+        return not door.door.counts.is_away
+
+    door.wait(is_back)
     assert [client.read() for _ in range(100)] == [Ack(Type.PUBACK, number) for number in range(1, 101)]
     assert door.log.values == [float(number) for number in range(1, 101)]
 

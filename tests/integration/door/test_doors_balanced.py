@@ -22,7 +22,7 @@ from tests.doors_world import OneDoor, several_doors
 pytestmark = pytest.mark.integration
 
 GOOD, BAD = '{"temperature": 21.5}', '{"temperatur": 21.5}'
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @pytest.fixture

@@ -31,9 +31,9 @@ def doors(dsn: str) -> Iterator[Doors]:
 
 
 @contextmanager
-def victim(dsn: str, name: str, lease_s: float = 1.0) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def victim(dsn: str, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.door_process", dsn, name, str(lease_s)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.door_process", dsn, name], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
@@ -57,6 +57,12 @@ def counted(dsn: str, what: str) -> int:
     return int(row[0])
 
 
+def lapse(dsn: str, door: str) -> None:
+    """Its lease has run out."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE doors SET seen_at = now() - interval '1 hour' WHERE name = %s", (door,))
+
+
 def test_a_dead_doors_wills_and_sessions_are_adopted_by_one_other(doors: Doors) -> None:
     """The will is spoken once, after the client has had 1.5 keep-alives to come back."""
     with victim(doors.dsn, "gone") as (process, port):
@@ -65,7 +71,10 @@ def test_a_dead_doors_wills_and_sessions_are_adopted_by_one_other(doors: Doors) 
         process.kill()
         process.wait()
     client.close()
-    a, b = doors.open("a", lease_s=1.0), doors.open("b", lease_s=1.0)
+    a, b = doors.open("a"), doors.open("b")
+    lapse(doors.dsn, "gone")
+    for door in (a, b):
+        door.jump(61.0)
     a.wait(lambda: a.shared.counts.adopted + b.shared.counts.adopted == 2)
     heir, other = (a, b) if a.shared.counts.adopted else (b, a)
     heir.wait(lambda: KITCHEN in heir.door.state.wills)
@@ -81,30 +90,36 @@ def test_a_dead_doors_wills_and_sessions_are_adopted_by_one_other(doors: Doors) 
 
 
 def test_a_client_of_a_dead_door_that_returns_elsewhere_is_not_called_offline(doors: Doors) -> None:
-    heir, other = doors.open("heir", lease_s=1.0), doors.open("other", lease_s=60.0)
+    heir, other = doors.open("heir"), doors.open("other")
     with victim(doors.dsn, "gone") as (process, port):
         client = client_of(port)
         until(lambda: counted(doors.dsn, "mqtt_wills WHERE door = 'gone'") == 1, "the will is written")
         process.kill()
+        process.wait()
     client.close()
+    lapse(doors.dsn, "gone")
+    heir.jump(61.0)
     heir.wait(lambda: KITCHEN in heir.door.state.wills)
     doors.clock.now_s += 0.1
     back = other.client()
     assert back.connect("kitchen", clean=False).session_present
     heir.wait(lambda: KITCHEN not in heir.door.state.wills)
     heir.pass_time(100)
-    assert (heir.log.values, counted(doors.dsn, "mqtt_wills")) == ([], 0)
+    assert heir.log.values == []
+    heir.wait(lambda: counted(doors.dsn, "mqtt_wills") == 0)
     other.door.publish(ERRORS, b"{}", 1)
     assert back.expect(Publish).topic == ERRORS
 
 
 def test_a_door_that_restarts_under_its_name_takes_up_its_own(doors: Doors) -> None:
-    other = doors.open("other", lease_s=60.0)
-    with victim(doors.dsn, "door", 60.0) as (process, port):
-        client_of(port).close()
-        until(lambda: counted(doors.dsn, "mqtt_wills WHERE door = 'door'") == 1, "the will is written")
+    other = doors.open("other")
+    with victim(doors.dsn, "door") as (process, port):
+        client = client_of(port)
         process.kill()
-    with victim(doors.dsn, "door", 60.0) as (_, port):
+        process.wait()
+    client.close()
+    assert counted(doors.dsn, "mqtt_wills WHERE door = 'door'") == 1
+    with victim(doors.dsn, "door") as (_, port):
         client = Client(port, 4)
         assert client.connect("kitchen", clean=False).session_present
         client.close()

@@ -11,7 +11,7 @@ from schemas import mqtt
 from schemas.mqtt import Ack, Bare, Connect, Disconnect, Publish, Type
 from schemas.mqtt_fields import Prop, Reason
 from schemas.principals import Principal
-from tests.door_world import ERRORS, STATUS, TELEMETRY, OneLogin, World, door_world
+from tests.door_world import ERRORS, STATUS, TELEMETRY, WAIT_S, OneLogin, World, door_world
 
 GOOD = b'{"temperature": 21.5}'
 KITCHEN = Principal("kitchen", devices=frozenset({"shop-1/kitchen"}))
@@ -26,11 +26,11 @@ def test_puback_follows_the_commit(world: World, version: int) -> None:
     world.log.gate.clear()
     packet_id = client.publish(GOOD)
     with world.log.tried:
-        assert world.log.tried.wait_for(lambda: world.log.tries > 0, 20)
+        assert world.log.tried.wait_for(lambda: world.log.tries > 0, WAIT_S)
     client.socket.settimeout(0.05)
     with pytest.raises(TimeoutError):
         client.read()
-    client.socket.settimeout(20)
+    client.socket.settimeout(WAIT_S)
     world.log.gate.set()
     assert client.read() == Ack(Type.PUBACK, packet_id)
     assert world.log.values == [21.5]
@@ -314,7 +314,7 @@ def test_a_socket_number_used_again_gets_no_foreign_puback(world: World) -> None
     world.log.gate.clear()
     first.publish(GOOD)
     with world.log.tried:
-        assert world.log.tried.wait_for(lambda: world.log.tries > 0, 20)
+        assert world.log.tried.wait_for(lambda: world.log.tries > 0, WAIT_S)
     first.close()
     second = world.client()
     second.send(Connect("second"))
