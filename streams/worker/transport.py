@@ -129,7 +129,8 @@ class Consumer(driver.Consumer):
         if tp not in self.assignment():
             return
         if flows:
-            self.resume_partitions([tp])
+            # Equal, but Faust looks at the type too.
+            self.resume_partitions([TP(*tp)])
             self._may_flow.set()
         else:
             self.pause_partitions([tp])
