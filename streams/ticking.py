@@ -53,7 +53,9 @@ def run_ticks(writer: Appender, clock: Clock, house: HouseTime, stop: threading.
     ticker = Ticker(house, clock.monotonic_us())
     steps: list[ClockStepped] = []
     while not stop.wait(clock.wait_s(ticker.due_in_us(clock.monotonic_us()))):
-        tick, step = ticker.tick(clock.wall_us(), clock.monotonic_us())
+        # In this order: when it is time for a tick, the wall clock was not read before it was.
+        monotonic_us = clock.monotonic_us()
+        tick, step = ticker.tick(clock.wall_us(), monotonic_us)
         if tick is None:
             continue
         if step is not None:

@@ -1,7 +1,9 @@
-"""The process's clock: the machine's, or one that a test can step."""
+"""The process's clock: the machine's, or one that a test can step, hurry or lead."""
 
 from __future__ import annotations
 
+import mmap
+import struct
 from pathlib import Path
 
 from schemas.errors import ConfigError
@@ -22,8 +24,43 @@ class SteppedClock(SystemClock):
         return super().wall_us() + int(offset_s * 1e6)
 
 
-def clock_of(file: Path | None, speed_clock: str = "") -> Clock:
+class LedClock:
+    """A clock that stands still until somebody moves it; every process that maps its file sees the same time."""
+
+    _LOOK_S = 0.001
+    _US = struct.Struct("<q")
+
+    def __init__(self, file: Path) -> None:
+        """file: as `create` made it. Raises OSError or ValueError when it is something else."""
+        with file.open("r+b") as opened:
+            self._time = mmap.mmap(opened.fileno(), self._US.size)
+
+    @classmethod
+    def create(cls, file: Path, start_us: int) -> LedClock:
+        file.write_bytes(cls._US.pack(start_us))
+        return cls(file)
+
+    def move_to(self, us: int) -> None:
+        self._time[:] = self._US.pack(us)
+
+    def wall_us(self) -> int:
+        return int(self._US.unpack_from(self._time)[0])
+
+    def monotonic_us(self) -> int:
+        return self.wall_us()
+
+    def wait_s(self, us: int) -> float:
+        """How long it will be nobody knows: look again soon."""
+        return self._LOOK_S if us > 0 else 0.0
+
+
+def clock_of(file: Path | None, speed_clock: str = "", led_clock: Path | None = None) -> Clock:
     """speed_clock: `START_US:ZERO_US:SPEED`, see `SpeedClock`. Raises ConfigError for anything else."""
+    if led_clock is not None:
+        try:
+            return LedClock(led_clock)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{led_clock} is no clock: {error}", field="TOCSIN_LED_CLOCK") from error
     if not speed_clock:
         return SystemClock() if file is None else SteppedClock(file)
     try:

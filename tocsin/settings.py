@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
     speed_clock: str = ""
     """`START_US:ZERO_US:SPEED`: time runs SPEED times as fast since ZERO_US of the monotonic clock. For tests."""
+    led_clock: Path | None = None
+    """A file of `tocsin.clocks.LedClock` in which a test leads the time. For tests."""
 
     @field_validator("token")
     @classmethod
