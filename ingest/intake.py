@@ -9,24 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ingest.admission import Outcome, admit_status, admit_telemetry
 from ingest.codecs.tocsin_json import NEW, TAKEN, decode
 from ingest.ports import Admitted, MessageBatch, Refused
-from ingest.sensors import SENSORS_PER_DEVICE, SensorTable, Spoken
-from schemas.entries import Sensor
+from ingest.sensors import SENSORS_PER_DEVICE, Declared, SensorTable, Spoken
+from schemas.entries import Sensors
 from schemas.errors import Reject
-from schemas.readings import I64, Origin, ReadingBatch
+from schemas.readings import I64, U8, Origin, ReadingBatch
 from schemas.rejects import CLOCK_CODES, Code
 from schemas.topics import DeviceTopic
+from scoring.declarations import head_of
 
 FIRST_NEW = 32
 """Messages that name new sensors and are answered one by one before the others are tried compiled again, twice as many
 each turn: the first message of a device makes its sensors known, and a round may hold thousands of it."""
 
 I32 = npt.NDArray[np.int32]
+_encoder = msgspec.msgpack.Encoder()
 
 
 class _Part(NamedTuple):
@@ -54,7 +57,7 @@ class JsonIntake:
 
     def __init__(self, *, sensors_per_device: int = SENSORS_PER_DEVICE, seed: bytes | None = None) -> None:
         self._sensors = SensorTable(limit=sensors_per_device, seed=seed)
-        self._undeclared: list[Sensor] = []
+        self._undeclared: list[Declared] = []
 
     @property
     def known_sensors(self) -> int:
@@ -68,10 +71,13 @@ class JsonIntake:
         while len(rest):
             decoded = decode(messages, rest, self._sensors)
             parts.append(_Part(decoded.readings, decoded.message))
-            left = np.flatnonzero(decoded.state != TAKEN)
+            state = decoded.state
+            if most == FIRST_NEW:
+                state = self._name_new(messages, rest, state, parts)
+            left = np.flatnonzero(state != TAKEN)
             if not len(left):
                 break
-            is_new = decoded.state[left] == NEW
+            is_new = state[left] == NEW
             later = is_new & (np.cumsum(is_new) > most)
             one_by_one = rest[left[~later]]
             if len(one_by_one):
@@ -79,10 +85,31 @@ class JsonIntake:
             rest = rest[left[later]]
             most *= 2
         refused.sort(key=lambda one: one.message)
-        return Admitted(_in_order(parts), tuple(self._undeclared), refused)
+        return Admitted(_in_order(parts), _entry_of(self._undeclared), refused)
 
     def committed(self) -> None:
         self._undeclared.clear()
+
+    def _name_new(self, messages: MessageBatch, which: I64, state: U8, parts: list[_Part]) -> U8:
+        """Take what says nothing unusual but that its sensors are new; returns the states of all."""
+        new = np.flatnonzero(state == NEW)
+        if not len(new):
+            return state
+        found = self._sensors.candidates(messages, which[new])
+        trial, candidate = self._sensors.trial(found)
+        decoded = decode(messages, which[new], trial)
+        spoken = np.zeros(len(candidate), bool)
+        spoken[decoded.readings.sensor_id] = True
+        numbers = np.flatnonzero(spoken)
+        ids: I64 = np.zeros(len(candidate), np.int64)
+        ids[numbers], fresh = self._sensors.learn(messages, found, candidate[numbers])
+        if fresh.sensors:
+            self._undeclared.append(fresh)
+        sensor_id, *columns = decoded.readings.columns()
+        parts.append(_Part(ReadingBatch(ids[sensor_id], *columns), decoded.message))
+        state = state.copy()
+        state[new] = decoded.state
+        return state
 
     def _take_plainly(self, messages: MessageBatch, which: Sequence[int], refused: list[Refused]) -> _Part:
         """Answer messages one by one; adds to `refused` and to the sensors to be declared."""
@@ -100,7 +127,8 @@ class JsonIntake:
                 spoken.extend(Spoken(topic_id, topic, reading) for reading in outcome.readings)
                 message.extend([m] * len(outcome.readings))
         ids, fresh = self._sensors.settle(spoken)
-        self._undeclared.extend(fresh)
+        if fresh:
+            self._undeclared.append(Declared(b"".join(map(_encoder.encode, fresh)), len(fresh)))
         of_message = np.array(message, np.int32)
         over: dict[int, Reject] = {}
         for i in np.flatnonzero(ids < 0).tolist():
@@ -122,6 +150,11 @@ class JsonIntake:
     def _too_many(self, key: str) -> Reject:
         reason = f"The device has {self._sensors.limit} sensors already; no further one is taken."
         return Reject(Code.TOO_MANY_SENSORS, key, reason, "Use fixed channels, and fewer of them.")
+
+
+def _entry_of(declared: Sequence[Declared]) -> Sensors:
+    count = sum(one.sensors for one in declared)
+    return Sensors.of_body(head_of(count) + b"".join(one.body for one in declared), count)
 
 
 def _refused(one: _Rejected, rejects: Sequence[Reject], arrival_us: int) -> Refused:

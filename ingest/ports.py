@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.saved import Change
-from schemas.entries import Payload, Sensor
+from schemas.entries import Payload, Sensors
 from schemas.errors import Reject
 from schemas.readings import I64, ReadingBatch
 
@@ -83,7 +83,7 @@ class Admitted:
     """What one round gives the log: readings, sensors never seen before (to be written first), and refusals."""
 
     readings: ReadingBatch
-    sensors: Sequence[Sensor]
+    sensors: Sensors
     refused: Sequence[Refused]
 
 

@@ -14,12 +14,21 @@ import numpy as np
 from ingest.admission import Named
 from ingest.arena import Column
 from ingest.intern import ByteTable
+from ingest.naming import Candidates, candidates, declared
+from ingest.ports import MessageBatch
 from schemas.entries import Sensor
 from schemas.identity import SensorKey, id_of
 from schemas.readings import I64
 from schemas.topics import DeviceTopic
 
 SENSORS_PER_DEVICE = 1000
+
+
+class Declared(NamedTuple):
+    """So many sensors as they stand in a `Sensors` entry, behind its head."""
+
+    body: bytes
+    sensors: int
 
 
 class Spoken(NamedTuple):
@@ -50,6 +59,34 @@ class SensorTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def trial(self, found: Candidates) -> tuple[SensorTable, I64]:
+        """A table of the candidates alone, in which a sensor's id is its own index; and the candidate of each id."""
+        made = SensorTable(limit=self.limit)
+        numbers = made.names.add_many(found.text, found.start, found.end)
+        is_first = numbers > np.maximum.accumulate(np.concatenate((np.array([-1], np.int32), numbers)))[:-1]
+        first = np.flatnonzero(is_first)
+        made.ids.reserve(len(first))
+        made.measures.reserve(len(first))
+        made.ids.array[: len(first)] = np.arange(len(first))
+        made.measures.array[: len(first)] = found.code[first]
+        return made, first
+
+    def candidates(self, messages: MessageBatch, which: I64) -> Candidates:
+        """See `ingest.naming`."""
+        self._per_topic.reserve(int(messages.topic_id[which].max(initial=0)) + 1)
+        return candidates(messages, which, self._per_topic.array, self.limit)
+
+    def learn(self, messages: MessageBatch, found: Candidates, which: I64) -> tuple[I64, Declared]:
+        """The ids of the candidates `which`, each named once, and those never seen before as they are declared."""
+        before = len(self)
+        indices = self.names.add_many(found.text, found.start[which], found.end[which])
+        fresh = which[indices >= before]
+        self.ids.reserve(len(self))
+        self.measures.reserve(len(self))
+        ids, measures = self.ids.array[before : len(self)], self.measures.array[before : len(self)]
+        body = declared(messages, found, fresh, ids, measures, self._per_topic.array)
+        return self.ids.array[indices], Declared(body, len(fresh))
 
     def settle(self, spoken: Sequence[Spoken]) -> tuple[I64, list[Sensor]]:
         """The sensors' ids, -1 where the device has too many, and the sensors that were never seen before."""

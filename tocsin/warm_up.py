@@ -12,7 +12,7 @@ import numpy as np
 from ingest.door.warm_up import compile_kernels as compile_door
 from ingest.intake import JsonIntake
 from ingest.ports import MessageBatch
-from schemas.entries import Entry, Payload, Sensors, Tick
+from schemas.entries import Entry, Payload, Tick
 from schemas.topics import device_topic
 from streams.engine import Engine
 from streams.engine import compile_kernels as compile_engine
@@ -30,7 +30,7 @@ def warm_up() -> None:
     for turn in range(2):
         admitted = intake.take(_messages(turn))
         intake.committed()
-        payloads: list[Payload] = [Sensors(list(admitted.sensors)), admitted.readings, Tick(_NOW_US + turn)]
+        payloads: list[Payload] = [admitted.sensors, admitted.readings, Tick(_NOW_US + turn)]
         for number, payload in enumerate(payloads, 1):
             engine.apply(Entry(number, payload))
     engine.snapshot(1)

@@ -9,7 +9,7 @@ need never be compared for their words, only for readings, which a property and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,18 @@ from ingest.codecs.numbers import read_number
 from ingest.codecs.times import YEAR_2000_US, read_rfc3339
 from ingest.intern import DEPTH, find_key, siphash
 from ingest.ports import MessageBatch
-from ingest.sensors import SensorTable
 from schemas.measures import MEASURES
 from schemas.readings import F64, I64, U8, Origin, Quality, ReadingBatch
 from scoring.compiled import inlined, kernel
+
+if TYPE_CHECKING:
+    from ingest.sensors import SensorTable
 
 TAKEN, NEW, UNSURE, OUTSIDE = 0, 1, 2, 3
 """What became of a message: all its readings are here; it names a sensor that is not known yet; it is for the obvious
 way; its bytes do not lie within the buffer."""
 
-_SHORTEST_FIELD = 7
+SHORTEST_FIELD = 7
 """Bytes of `"co":1,`: no payload holds more readings than its length over this, plus one."""
 _LONGEST_KEY = 56
 """Bytes of a key that may be known; the longest measure with the longest channel has 38."""
@@ -63,7 +65,7 @@ def decode(messages: MessageBatch, which: I64, sensors: SensorTable) -> Decoded:
     Raises IndexError when a payload or a topic does not lie within the buffer.
     """
     lengths = messages.payload_end[which] - messages.payload_start[which]
-    room = int(lengths.sum()) // _SHORTEST_FIELD + len(which)
+    room = int(lengths.sum()) // SHORTEST_FIELD + len(which)
     state = np.empty(len(which), np.uint8)
     message, index = np.empty(room, np.int32), np.empty(room, np.int32)
     sensor_id, event, arrival = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
@@ -82,7 +84,7 @@ def decode(messages: MessageBatch, which: I64, sensors: SensorTable) -> Decoded:
 
 
 @inlined
-def _space(data: Any, at: Any, end: Any) -> Any:
+def skip_space(data: Any, at: Any, end: Any) -> Any:
     """The index of the next byte that is not JSON's white space."""
     while at < end and data[at] <= 32 and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
         at += 1
@@ -195,13 +197,13 @@ def _scan(
         if not _is_word(data, max(topic, topic_stop - 10), topic_stop, _TELEMETRY):
             state[w] = UNSURE
             continue
-        at = _space(data, at, end)
+        at = skip_space(data, at, end)
         is_array = at < end and data[at] == 91
         if is_array:
-            at = _space(data, at + 1, end)
+            at = skip_space(data, at + 1, end)
         latest = arrival_us[m] + AHEAD_US
         while at < end and data[at] == 123:  # one object a turn
-            at = _space(data, at + 1, end)
+            at = skip_space(data, at + 1, end)
             of_object = count
             event = np.int64(-1)
             whole = False
@@ -213,10 +215,10 @@ def _scan(
                     name[4 + length] = data[at]
                     length += 1
                     at += 1
-                at = _space(data, at + 1, end)
+                at = skip_space(data, at + 1, end)
                 if at >= end or data[at] != 58:
                     break
-                at = _space(data, at + 1, end)
+                at = skip_space(data, at + 1, end)
                 if at >= end:
                     break
                 if length == 2 and name[4] == 116 and name[5] == 115:
@@ -256,16 +258,16 @@ def _scan(
                     out_quality[count] = _GOOD if row[2] <= value <= row[3] else _OUT_OF_RANGE
                     out_origin[count] = _REPLAY if is_array else _LIVE
                     count += 1
-                at = _space(data, at, end)
+                at = skip_space(data, at, end)
                 if at >= end:
                     break
                 if data[at] == 125:
-                    at = _space(data, at + 1, end)
+                    at = skip_space(data, at + 1, end)
                     whole = True
                     break
                 if data[at] != 44:
                     break
-                at = _space(data, at + 1, end)
+                at = skip_space(data, at + 1, end)
             if not whole or count == of_object or (is_array and event == -1):
                 break
             for i in range(of_object, count):
@@ -275,9 +277,9 @@ def _scan(
                     verdict = TAKEN
                 break
             if at < end and data[at] == 44:
-                at = _space(data, at + 1, end)
+                at = skip_space(data, at + 1, end)
                 continue
-            if at < end and data[at] == 93 and _space(data, at + 1, end) == end:
+            if at < end and data[at] == 93 and skip_space(data, at + 1, end) == end:
                 verdict = TAKEN
             break
         if verdict != TAKEN:

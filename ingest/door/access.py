@@ -7,6 +7,7 @@ look at the topic's text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from ingest.arena import Column
 from ingest.intern import ByteTable
+from ingest.naming import are_telemetry
 from schemas import mqtt
 from schemas.mqtt_fields import ProtocolFault
 from schemas.principals import Principal
@@ -73,11 +75,7 @@ class Rights:
 
     def intern(self, topic: bytes) -> int:
         """The number of a device's topic whose publisher was checked before."""
-        number = self.topics.add(topic)
-        self._granted.reserve(number + 1)
-        self._status.reserve(number + 1)
-        self._status.array[number] = topic.endswith(b"/status")
-        return number
+        return int(self._intern([topic])[0])
 
     def is_status(self, topic_id: I32) -> U8:
         """(n,) uint8: 1 where the topic is a device's status."""
@@ -92,31 +90,55 @@ class Rights:
         known |= logins == NOBODY
         known &= ids >= 0
         if not known.all():
-            self._look(buffer, starts, ends, logins, np.flatnonzero(~known), checked)
+            rows = self._grant_all(buffer, starts, ends, logins, np.flatnonzero(~known), checked)
+            self._look(buffer, starts, ends, logins, rows, checked)
         return checked
 
-    def _look(self, buffer: U8, starts: I64, ends: I64, logins: I32, rows: I64, checked: Checked) -> None:
-        verdicts: dict[tuple[int, bytes], int | None] = {}
-        for row in rows.tolist():
-            topic, login = buffer[starts[row] : ends[row]].tobytes(), int(logins[row])
-            key = (login, topic)
-            if key not in verdicts:
-                try:
-                    verdicts[key] = self._grant(login, topic)
-                except ProtocolFault:
-                    checked.malformed.append(row)
-                    continue
-            number = verdicts[key]
-            checked.topic_id[row] = -1 if number is None else number
-            if number is None:
-                checked.foreign.append(row)
+    def _grant_all(self, buffer: U8, starts: I64, ends: I64, logins: I32, rows: I64, checked: Checked) -> I64:
+        """Grant telemetry to those who may publish anything; returns the rows that are left."""
+        free = [n for n in np.unique(logins[rows]).tolist() if n != NOBODY and self._logins[n].everything]
+        of_free = rows[np.isin(logins[rows], free)]
+        plain = of_free[are_telemetry(buffer, starts[of_free], ends[of_free])]
+        if not len(plain):
+            return rows
+        numbers = self.topics.add_many(buffer, starts[plain], ends[plain])
+        self._make_room()
+        self._granted.array[numbers] = logins[plain]
+        checked.topic_id[plain] = numbers
+        return np.setdiff1d(rows, plain)
 
-    def _grant(self, login: int, topic: bytes) -> int | None:
-        if not may_publish(self._logins[login], mqtt.decode_topic(topic)):
-            return None
-        number = self.intern(topic)
-        self._granted.array[number] = login
-        return number
+    def _intern(self, topics: Sequence[bytes]) -> I32:
+        numbers = self.topics.add_all(topics)
+        self._make_room()
+        self._status.array[numbers] = [topic.endswith(b"/status") for topic in topics]
+        return numbers
+
+    def _make_room(self) -> None:
+        self._granted.reserve(len(self.topics))
+        self._status.reserve(len(self.topics))
+
+    def _look(self, buffer: U8, starts: I64, ends: I64, logins: I32, rows: I64, checked: Checked) -> None:
+        wanted: dict[tuple[int, bytes], list[int]] = {}
+        for row in rows.tolist():
+            wanted.setdefault((int(logins[row]), buffer[starts[row] : ends[row]].tobytes()), []).append(row)
+        granted: list[tuple[int, bytes]] = []
+        for (login, topic), those in wanted.items():
+            try:
+                may = may_publish(self._logins[login], mqtt.decode_topic(topic))
+            except ProtocolFault:
+                checked.malformed.extend(those)
+                continue
+            if may:
+                granted.append((login, topic))
+            else:
+                checked.topic_id[those] = -1
+                checked.foreign.extend(those)
+        numbers = self._intern([topic for _, topic in granted])
+        for (login, topic), number in zip(granted, numbers.tolist(), strict=True):
+            self._granted.array[number] = login
+            checked.topic_id[wanted[login, topic]] = number
+        checked.foreign.sort()
+        checked.malformed.sort()
 
 
 def may_publish(principal: Principal, topic: str) -> bool:

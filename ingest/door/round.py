@@ -19,7 +19,7 @@ from ingest.door.reader import Reader
 from ingest.door.state import DoorState
 from ingest.ports import Intake, Kept, MessageBatch, Refused
 from ingest.saved import Change, WillGone
-from schemas.entries import Payload, Sensors
+from schemas.entries import Payload
 from schemas.mqtt_fields import Reason
 from schemas.readings import I64
 from schemas.topics import STATUS_WORDS, DeviceTopic, device_topic
@@ -53,7 +53,7 @@ class Round:
             self._state.counts.messages += len(batch)
             admitted = self._intake.take(batch)
             if admitted.sensors:
-                self.payloads.append(Sensors(list(admitted.sensors)))
+                self.payloads.append(admitted.sensors)
             if len(admitted.readings):
                 self.payloads.append(admitted.readings)
             for one in admitted.refused:

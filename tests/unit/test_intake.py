@@ -126,7 +126,7 @@ def test_a_refused_message_is_handed_over_whole() -> None:
 def test_an_empty_round_gives_nothing() -> None:
     """The door may call with only control packets read."""
     admitted = JsonIntake().take(Door().batch([]))
-    assert (len(admitted.readings), admitted.sensors, list(admitted.refused)) == (0, (), [])
+    assert (len(admitted.readings), len(admitted.sensors), list(admitted.refused)) == (0, 0, [])
 
 
 def test_a_message_outside_its_buffer_stops_the_round() -> None:
