@@ -1,0 +1,43 @@
+"""A Mosquitto for each test, and a fresh bridge where one is enough."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import ConfigError
+from tests.bridge_world import BridgeWorld, bridge_world
+from tocsin.local.mosquitto import Mosquitto
+from tocsin.warm_up import warm_up
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """No test waits for a compiler."""
+    warm_up()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    # Mosquitto gives up root's rights: its user must reach the folder.
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)
+    broker = Mosquitto(tmp_path / "mosquitto")
+    try:
+        broker.start()
+    except ConfigError as error:
+        say = pytest.fail if os.environ.get("TOCSIN_REQUIRE") == "all" else pytest.skip
+        say(str(error))
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def world(mosquitto: Mosquitto) -> Iterator[BridgeWorld]:
+    with bridge_world(mosquitto.url, settings={"group": ""}) as world:
+        yield world.wait_until_connected()

@@ -1,0 +1,74 @@
+"""`tocsin bridge` from Mosquitto into a real Kafka."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.commit_kafka import RoundRecords
+from ingest.quarantine import decode_kept
+from schemas.kafka import Topic
+from schemas.readings import ReadingBatch
+from streams.log.kafka import KafkaLog, Record
+from streams.log.kafka_reader import KafkaPartitionsReader
+from streams.log.kafka_topics import make_topics
+from streams.log.kafka_topics_reader import KafkaTopicsReader
+from tests.bridge_world import BridgeWorld, device
+from tests.kafka_topics import fresh_topic
+from tests.waiting import until
+from tocsin.local.kafka import Kafka
+from tocsin.local.mosquitto import Mosquitto
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka]
+
+P = 4
+MESSAGES = 3_000
+SHOPS = 7
+
+
+@pytest.fixture
+def log(kafka: Kafka) -> Iterator[KafkaLog]:
+    with KafkaLog(kafka.servers, fresh_topic(kafka, P), P) as log:
+        yield log
+
+
+def values_in(kafka: Kafka, topic: str) -> Counter[float]:
+    """Readings by value, from the start of every partition to its end."""
+    reader = KafkaPartitionsReader(kafka.servers, topic, range(P))
+    places, found = dict.fromkeys(range(P), 0), Counter[float]()
+    while entries := reader.read(places, 500):
+        for entry in entries:
+            places[entry.partition] = entry.number
+            if isinstance(entry.payload, ReadingBatch):
+                found.update(entry.payload.value.tolist())
+    reader.close()
+    return found
+
+
+def test_what_a_broker_has_is_in_kafka_once_it_is_acknowledged(
+    kafka: Kafka, log: KafkaLog, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Seven enterprises over four partitions, each message once; what is refused is a record, too."""
+    refused = f"{log.topic}-refused"
+    make_topics(kafka.servers, [Topic(refused, 1, 3_600_000)])
+    world = BridgeWorld(mosquitto.url, settings={"group": ""}).start(
+        RoundRecords(log.append, lambda records: log.produce_many(Record(refused, *one) for one in records))
+    )
+    try:
+        world.wait_until_connected()
+        with device(mosquitto.port) as kitchen:
+            for number in range(MESSAGES):
+                topic = f"tocsin/v1/shop-{number % SHOPS}/kitchen/telemetry"
+                kitchen.publish(b'{"ts":%d,"value":%d}' % (1_790_000_000_000 + number, number), topic)
+            kitchen.publish(b"no JSON")
+            until(lambda: world.bridge.counts.acknowledged == MESSAGES + 1, "all is acknowledged")
+    finally:
+        world.end()
+    assert values_in(kafka, log.topic) == Counter(map(float, range(MESSAGES)))
+    reader = KafkaTopicsReader(kafka.servers, from_end=[], from_start=[refused])
+    found = list(reader.read(10.0))
+    reader.close()
+    assert [decode_kept(value).payload for _, _, value in found] == [b"no JSON"]

@@ -1,0 +1,58 @@
+"""A bridge of a cluster: what devices say at a broker that is already there, into Kafka."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from ingest.bridge import Bridge, BridgeSettings
+from ingest.bridge.leases import PostgresLeases
+from ingest.commit_kafka import RoundRecords
+from ingest.intake import JsonIntake
+from schemas.errors import ConfigError
+from tocsin.cluster import WritingProcess
+from tocsin.settings import Settings
+from tocsin.standing import Standing
+from tocsin.standing.bridge import bridge_standing
+from tocsin.standing.kafka import kafka_standing
+from tocsin.warm_up import warm_up
+
+
+class BridgeProcess(WritingProcess):
+    def _start_parts(self) -> int:
+        settings = bridge_settings(self.settings, self.instance, self.settings.broker_share)
+        warm_up()
+        self._open_log()
+        self.leases = PostgresLeases(self.dsn, settings)
+        self.leases.begin()
+        self.bridge = Bridge(
+            settings,
+            intake=JsonIntake(),
+            log=RoundRecords(self.log.append, self._quarantine),
+            clock=self._now_us,
+            leases=self.leases,
+            after_us=self.last_us,
+            failpoint=self._failpoint,
+        )
+        self.crew.start("leases", self.leases.run, self.leases.stop)
+        stop = threading.Event()
+        self.crew.start("bridge", lambda: self.bridge.run(stop), stop.set)
+        return 0
+
+    def _standings(self) -> Iterable[Standing]:
+        return [
+            bridge_standing(self.bridge.counts, self.bridge.trouble),
+            Standing("leases", self.leases.trouble),
+            kafka_standing(self.log),
+        ]
+
+
+def bridge_settings(settings: Settings, name: str, group: str) -> BridgeSettings:
+    """Raises ConfigError when no broker is named, or what is named is none."""
+    if not settings.broker:
+        raise ConfigError(
+            "no broker is named.", field="TOCSIN_BROKER", mend="Write it as mqtt://HOST:PORT, or mqtts:// with TLS."
+        )
+    return BridgeSettings.of(
+        name, settings.broker, password=settings.broker_password.get_secret_value(), group=group, ca=settings.broker_ca
+    )
