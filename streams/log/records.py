@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from schemas.entries import EntryKind, Payload, Sensors, decode, encode, kind_of
 from schemas.errors import CorruptState
 from schemas.readings import ReadingBatch
+from scoring.declarations import declarations, picked
 
 _KEYS = {kind: bytes([kind]) for kind in EntryKind}
 _MOST_READINGS = 1 << 16
@@ -20,9 +23,10 @@ def records_of(payload: Payload) -> Iterator[tuple[bytes, bytes]]:
     if isinstance(payload, ReadingBatch) and len(payload) > _MOST_READINGS:
         for start in range(0, len(payload), _MOST_READINGS):
             yield key, encode(payload.take(slice(start, start + _MOST_READINGS)))
-    elif isinstance(payload, Sensors) and len(payload.sensors) > _MOST_SENSORS:
-        for start in range(0, len(payload.sensors), _MOST_SENSORS):
-            yield key, encode(Sensors(list(payload.sensors[start : start + _MOST_SENSORS])))
+    elif isinstance(payload, Sensors) and len(payload) > _MOST_SENSORS:
+        told = declarations(payload)
+        for start in range(0, len(payload), _MOST_SENSORS):
+            yield key, encode(picked(told, np.arange(start, min(start + _MOST_SENSORS, len(payload)))))
     else:
         yield key, encode(payload)
 

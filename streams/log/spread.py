@@ -6,17 +6,17 @@ A batch knows its sensors by id alone, so the partition of each is learnt from t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from schemas.entries import Payload, Sensor, Sensors
+from schemas.entries import Payload, Sensors
 from schemas.errors import TocsinError
-from schemas.identity import partition_of
 from schemas.readings import ReadingBatch
 from scoring import slots
+from scoring.blake2b import number_of
 from scoring.compiled import kernel
+from scoring.declarations import ENTERPRISE, declarations, picked
 from scoring.layout import NONE, IdTable
 from scoring.memory import reserve
 
@@ -74,30 +74,49 @@ class Spread:
         return [(p, ReadingBatch(*(column[bounds[p] : bounds[p + 1]] for column in columns))) for p in filled]
 
     def _split_sensors(self, declared: Sensors) -> list[tuple[int, Sensors]]:
-        by_partition: dict[int, list[Sensor]] = {}
-        partitions: list[int] = []
-        enterprise, partition = "", -1
-        for sensor in declared.sensors:
-            if sensor.enterprise != enterprise or partition < 0:
-                enterprise = sensor.enterprise
-                partition = partition_of(enterprise, self.partitions)
-            by_partition.setdefault(partition, []).append(sensor)
-            partitions.append(partition)
-        self._learn(declared.sensors, partitions)
-        return [(p, Sensors(by_partition[p])) for p in sorted(by_partition)]
-
-    def _learn(self, sensors: Sequence[Sensor], partitions: Sequence[int]) -> None:
-        numbers = np.array([sensor.id for sensor in sensors], np.int64)
-        new = np.flatnonzero(slots.slots_of(self._table, numbers) == NONE)
-        fresh, first = np.unique(numbers[new], return_index=True)
-        places = self._partition_of_slot[self._known : self._known + len(fresh)]
-        if len(places) < len(fresh) or slots.add(self._table, fresh, self._known) < len(fresh):
+        told = declarations(declared)
+        where = np.empty(len(told.ids), np.int16)
+        self._known, fits = _learn(
+            self._table, self._partition_of_slot, self._known, told.body, told.ids, told.starts, told.ends,
+            self.partitions, where,
+        )  # fmt: skip
+        if not fits:
             raise TocsinError(
                 f"there is room for {len(self._partition_of_slot)} sensors, and it is used up.",
                 mend="Run more doors, each for a part of the devices.",
             )
-        places[:] = np.array(partitions, np.int16)[new[first]]
-        self._known += len(fresh)
+        filled = np.unique(where).tolist()
+        if len(filled) == 1:
+            return [(filled[0], declared)]
+        return [(p, picked(told, np.flatnonzero(where == p))) for p in filled]
+
+
+@kernel
+def _learn(
+    table: IdTable, partition_of_slot: Any, known: Any, body: Any, ids: Any, starts: Any, ends: Any, partitions: Any,
+    where: Any,
+) -> Any:  # fmt: skip
+    """Fill `where` with each sensor's partition and remember those that are new; returns (known, all found room)."""
+    scratch = np.empty(24, np.uint64)
+    one = np.empty(1, np.int64)
+    at, size, partition = np.int64(0), np.int64(-1), np.int64(0)
+    for i in range(len(ids)):
+        start, end = np.int64(starts[i, ENTERPRISE]), np.int64(ends[i, ENTERPRISE])
+        same = end - start == size
+        if same:
+            for j in range(size):
+                same &= body[start + j] == body[at + j]
+        if not same:
+            at, size = start, end - start
+            partition = number_of(body, start, end, scratch) % partitions
+        where[i] = partition
+        if slots.find(table, ids[i]) == NONE:
+            one[0] = ids[i]
+            if known == len(partition_of_slot) or slots.add(table, one, known) < 1:
+                return known, False
+            partition_of_slot[known] = partition
+            known += 1
+    return known, True
 
 
 @kernel

@@ -12,7 +12,7 @@ from schemas.entries import EntryKind, Sensor, Sensors, decode, encode
 from schemas.errors import CorruptState
 from schemas.identity import VECTORS, id_of
 from scoring.blake2b import number_of, scratch_of
-from scoring.declarations import Declarations, declarations, head_of
+from scoring.declarations import Declarations, declarations, head_of, picked
 
 texts = st.one_of(st.text(max_size=40), st.text(min_size=250, max_size=300))
 sensors = st.builds(Sensor, st.integers(-(1 << 63), (1 << 63) - 1), texts, texts, texts, texts, texts)
@@ -71,6 +71,16 @@ def test_a_head_and_sensors_behind_it_are_an_entry() -> None:
     body = head_of(2) + b"".join(msgspec.msgpack.encode(sensor) for sensor in told)
     assert as_sensors(declarations(Sensors.of_body(body, 2))) == told
     assert decode(EntryKind.SENSORS, body) == Sensors(told)
+
+
+@given(st.lists(sensors, min_size=1, max_size=20), st.data())
+def test_some_sensors_of_an_entry_are_an_entry(told: list[Sensor], data: st.DataObject) -> None:
+    """An entry is cut by partition, and where it is too long for a record, without an object a sensor."""
+    which = data.draw(st.lists(st.integers(0, len(told) - 1)))
+    some = picked(declarations(Sensors(told)), np.array(which, np.int64))
+    assert list(some) == [told[i] for i in which]
+    again = picked(declarations(some), np.arange(len(some)))
+    assert decode(EntryKind.SENSORS, encode(again)) == some
 
 
 def test_an_id_beyond_64_bits_is_corrupt() -> None:
