@@ -46,6 +46,11 @@ def log_topic(partitions: int) -> str:
     return f"tocsin.log.{partitions}"
 
 
+def workers_group(topic: str) -> str:
+    """The consumer group of the workers that share a log's partitions."""
+    return f"tocsin.workers.{topic}"
+
+
 def topics(partitions: int = PARTITIONS, retention_ms: int = _DAY_MS) -> tuple[Topic, ...]:
     """Every topic of a cluster whose log has so many partitions."""
     return (

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from alerting.desk import Desk
@@ -20,7 +22,7 @@ from alerting.desks import Desks
 from alerting.routes import Recipient, Routes
 from schemas.alarms import Grade, State
 from schemas.entries import Tick
-from schemas.kafka import QUARANTINE, log_topic
+from schemas.kafka import QUARANTINE, log_topic, workers_group
 from streams.log.kafka import KafkaLog
 from streams.log.kafka_topics import ends_of
 from tests.alerting_world import HandClock, HeldChannel, Story, event, make_desk
@@ -61,7 +63,7 @@ def settings(kafka: Kafka, dsn: str, tmp_path: Path) -> Iterator[Settings]:
 def cluster(settings: Settings) -> Iterator[Settings]:
     """One that is well: what doors, workers and the store leave in Kafka and PostgreSQL, and living desks."""
     migrate(settings)
-    with living_desks(settings.dsn):
+    with living_desks(settings.dsn), living_workers(settings.kafka):
         yield settings
 
 
@@ -109,6 +111,27 @@ class living_desks:  # noqa: N801  used as a block
         self._thread.join(10)
 
 
+@contextmanager
+def living_workers(servers: str) -> Iterator[None]:
+    """A member of the workers' group, who has all partitions while the block runs."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": workers_group(log_topic(P))})
+    consumer.subscribe([log_topic(P)])
+    stop = threading.Event()
+
+    def poll() -> None:
+        while not stop.is_set():
+            consumer.poll(0.1)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+        consumer.close()
+
+
 def amiss(settings: Settings) -> dict[str, Finding]:
     """part → what is not well with it."""
     return {found.part: found for found in examine(settings) if found.verdict is not Verdict.OK}
@@ -145,8 +168,8 @@ def test_all_is_well_with_a_cluster_that_is(cluster: Settings) -> None:
     """A doctor that always finds something is soon not asked any more."""
     see(cluster, set())
     assert {one.part for one in examine(cluster)} >= {
-        "postgresql", "durability", "sessions", "schema", "kafka", "topics", "replicas", "ticks", "lag", "checkpoint",
-        "store", "desk", "door", "clock", "commands", "entries", "quarantine", "messages",
+        "postgresql", "durability", "sessions", "schema", "kafka", "topics", "replicas", "ticks", "worker", "lag",
+        "checkpoint", "store", "desk", "door", "clock", "commands", "entries", "quarantine", "messages",
     }  # fmt: skip
 
 
@@ -225,11 +248,13 @@ def test_kafka_that_is_away_is_said_and_the_rest_is_looked_at(cluster: Settings)
     assert {one.part for one in found} >= {"postgresql", "checkpoint", "store", "desk", "messages"}
 
 
-def test_without_desks_nobody_is_told_and_that_is_said_first(settings: Settings) -> None:
+def test_without_workers_and_desks_nobody_is_told_and_that_is_said(settings: Settings) -> None:
     """Everything else may be well, and a fire is told to nobody."""
     migrate(settings)
-    (none,) = [one for one in examine(settings) if one.part == "desk"]
-    assert "nobody is told" in none.words and "tocsin desk" in none.mend
+    a_moment_ago(settings)
+    found = amiss(settings)
+    assert "no alarm is raised" in found["worker"].words and "tocsin worker" in found["worker"].mend
+    assert "nobody is told" in found["desk"].words and "tocsin desk" in found["desk"].mend
     Story(settings.dsn, partition=1).tell(event(State.RAISED, Grade.RED))
     sql(settings, "UPDATE alarm_events SET judged_at = now() - interval '1 min'")
     _, waits = [one for one in examine(settings) if one.part == "desk"]

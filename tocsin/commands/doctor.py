@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from tocsin.settings import Settings
 
@@ -33,9 +34,10 @@ def doctor(
     for finding in examine(Settings.told(data=data)):
         findings.append(finding)
         if not json:
-            console.print(f"[{_STYLES[finding.verdict]}]{finding.verdict:8}[/] {finding.part:12} {finding.words}")
+            verdict = f"[{_STYLES[finding.verdict]}]{finding.verdict:8}[/]"
+            console.print(f"{verdict} {finding.part:12} {escape(finding.words)}", soft_wrap=True)
             if finding.mend:
-                console.print(f"{'':22}{finding.mend}", style="dim")
+                console.print(f"{'':22}{escape(finding.mend)}", style="dim", soft_wrap=True)
     if json:
         sys.stdout.write(msgspec.json.encode([asdict(finding) for finding in findings]).decode() + "\n")
     if any(finding.verdict is Verdict.WRONG for finding in findings):

@@ -21,7 +21,7 @@ from tocsin.standing import STORE_SILENT_S
 
 _ALIVE_S = 10.0
 """Doors and bridges beat every second or so."""
-_ENGINE = "Are all workers up, and can they reach Kafka and PostgreSQL? With all up for minutes, add a worker."
+_ENGINE = "See the logs of the workers. With all of them up for minutes, add a worker."
 _STORE = "See the log of the worker whose store is active, and PostgreSQL's disk."
 Connection = psycopg.Connection[Any]
 
@@ -67,6 +67,7 @@ def _log(connection: Connection, layout: Layout) -> Iterator[Finding]:
         yield from kafka.declared(layout)
         ends = kafka.log_ends(layout)
         yield kafka.ticks(layout, ends)
+        yield kafka.workers(layout)
     except TocsinError as error:
         yield wrong("kafka", error.what, error.mend or f"Is it up, and does TOCSIN_KAFKA ({layout.servers}) name it?")
         return

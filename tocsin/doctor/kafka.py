@@ -1,4 +1,4 @@
-"""Looks at a cluster's Kafka: topics as declared, replicas in step, and how far engines and store are behind."""
+"""Looks at a cluster's Kafka: topics as declared, replicas in step, who judges, how far who reads is behind."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 
-from schemas.kafka import Topic, topics
+from schemas.kafka import Topic, topics, workers_group
 from streams.log.kafka_clients import client_config, translated
 from streams.log.kafka_times import last_logged_in_kafka_us
 from tocsin.doctor.findings import MOST_LAG_S, MOST_SKEW_S, Finding, fine, listed, warning, wrong
@@ -32,7 +32,8 @@ class LogEnds:
 def declared(layout: Layout) -> Iterator[Finding]:
     """Topics and their partitions. Raises ServiceAway or ConfigError when Kafka does not answer or refuses us."""
     known = _metadata(layout)
-    yield fine("kafka", f"{len(known.brokers)} brokers answer")
+    many = len(known.brokers)
+    yield fine("kafka", f"{many} brokers answer" if many != 1 else "1 broker answers")
     wanted = topics(layout.partitions)
     absent = [topic.name for topic in wanted if topic.name not in known.topics]
     if absent:
@@ -90,6 +91,31 @@ def ticks(layout: Layout, ends: LogEnds) -> Finding:
         words = f"the clock of a door or bridge is {ahead_s:+.1f} s from ours"
         return wrong("ticks", words, "Run NTP on every machine.")
     return fine("ticks", f"the newest is {max(0.0, -ahead_s):.1f} s old")
+
+
+def workers(layout: Layout) -> Finding:
+    """Who judges, as Kafka's group of the workers knows it. Raises ServiceAway or ConfigError."""
+    admin = AdminClient(client_config(layout.servers, layout.config))
+    group = workers_group(layout.topic)
+    try:
+        known = admin.describe_consumer_groups([group], request_timeout=_PATIENCE_S)[group].result(_PATIENCE_S + 1.0)
+    except KafkaException as error:
+        raise translated(error.args[0]) from error
+    alive = len(known.members)
+    if not alive:
+        return wrong("worker", "none is alive: nothing is judged, and no alarm is raised", "Start `tocsin worker`.")
+    if known.state != ConsumerGroupState.STABLE:
+        return warning("worker", f"{alive} are sharing the partitions out anew", "Look again in ten seconds.")
+    given = {
+        place.partition
+        for member in known.members
+        for place in member.assignment.topic_partitions
+        if place.topic == layout.topic
+    }
+    left = sorted(set(range(layout.partitions)) - given)
+    if left:
+        return wrong("worker", f"{alive} alive, and none judges {listed(left)}", "See the logs of the workers.")
+    return fine("worker", f"{alive} alive, all {layout.partitions} partitions are judged")
 
 
 def _metadata(layout: Layout) -> ClusterMetadata:
