@@ -18,6 +18,7 @@ from tocsin.layout import Layout
 
 _PATIENCE_S = 10.0
 _QUIET_S = 10.0
+_AGAIN = "Look again in ten seconds."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +95,19 @@ def ticks(layout: Layout, ends: LogEnds) -> Finding:
 
 
 def workers(layout: Layout) -> Finding:
-    """Who judges, as Kafka's group of the workers knows it. Raises ServiceAway or ConfigError."""
+    """Who judges, as Kafka's group of the workers knows it."""
     admin = AdminClient(client_config(layout.servers, layout.config))
     group = workers_group(layout.topic)
     try:
         known = admin.describe_consumer_groups([group], request_timeout=_PATIENCE_S)[group].result(_PATIENCE_S + 1.0)
     except KafkaException as error:
-        raise translated(error.args[0]) from error
+        # A Kafka that has just started answers all else before it has its groups.
+        return warning("worker", f"Kafka does not say who judges: {error.args[0].name()}", _AGAIN)
     alive = len(known.members)
     if not alive:
         return wrong("worker", "none is alive: nothing is judged, and no alarm is raised", "Start `tocsin worker`.")
     if known.state != ConsumerGroupState.STABLE:
-        return warning("worker", f"{alive} are sharing the partitions out anew", "Look again in ten seconds.")
+        return warning("worker", f"{alive} are sharing the partitions out anew", _AGAIN)
     given = {
         place.partition
         for member in known.members
