@@ -33,7 +33,7 @@ class CountingJudge:
                     self.counts[sensor] += 1
                     self._changed.add(sensor)
                     if self.counts[sensor] % 3 == 0:
-                        events.append(self._event(sensor, event_us, entry.number))
+                        events.append(self._event(sensor, event_us, entry))
             case ResetAsked():
                 self.resets += 1
                 answers.append(Answer(entry.payload.command, self.resets % 2 == 1, f"number {self.resets}"))
@@ -43,13 +43,13 @@ class CountingJudge:
                 pass
         return Verdict(events, answers)
 
-    def _event(self, sensor: int, event_us: int, entry: int) -> AlarmEvent:
+    def _event(self, sensor: int, event_us: int, entry: Entry) -> AlarmEvent:
         self.seq += 1
         return AlarmEvent(
-            key=f"{sensor:032x}", step=self.counts[sensor] // 3, partition=0, seq=self.seq, state=State.RAISED,
+            key=f"{sensor:032x}", step=self.counts[sensor] // 3, partition=entry.partition, seq=self.seq, state=State.RAISED,
             subject=f"e/d{sensor}/value", enterprise="e", device=f"d{sensor}", measure="value", family="value",
             kind=Kind.FIRE, grade=Grade.RED, previous=Grade.NONE, active=True, latched=False, onset_us=event_us,
-            event_us=event_us, received_us=event_us, now_us=self.now, entry=entry,
+            event_us=event_us, received_us=event_us, now_us=self.now, entry=entry.number,
             evidence=Evidence("test", "none", value=float(self.counts[sensor])),
         )  # fmt: skip
 

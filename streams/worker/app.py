@@ -19,18 +19,23 @@ from aiokafka.structs import TopicPartition
 from faust.app.base import BootStrategy
 
 from schemas.errors import ServiceAway
-from schemas.kafka import QUARANTINE
+from schemas.kafka import QUARANTINE, workers_group
 from streams.log.unreadable import Unreadable
+from streams.worker.event_loop import run_in_own_loop
 from streams.worker.feed import Feed, Run
 from streams.worker.life import MakeLife
 from streams.worker.partitions import Partitions
+from streams.worker.security import credentials_of
 from streams.worker.transport import AsIs, Consumer, Transport
 
 SESSION_S = 4.0
 """A worker that is not heard of for so long has died."""
 _HEARTBEAT_S = 0.3
 """A member hears of a rebalance by it."""
+_MAY_BE_IDLE_S = 86_400.0
+"""While PostgreSQL is away all partitions are full, and nothing is asked of Kafka."""
 _RELEASE_S = 4.0
+_LEAVE_S = 1.0
 _STOP_S = 5.0
 _COMMIT_S = 1.0
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -82,12 +87,11 @@ class Worker:
     ) -> None:
         """live: what is run for a partition.  keep: writes records of the quarantine, again is harmless; may raise
         ServiceAway.  unreadable: told of each record of the log that is no entry.  data: a directory of ours, for
-        Faust's.  instance: this member's name to Kafka.
+        Faust's.  instance: this member's name to Kafka.  Raises ConfigError where `config` cannot be followed.
         """
         self._servers = servers
         self._topic = topic
         self._quarantine = quarantine
-        self._config = dict(config or {})
         self._keep = keep
         self._unreadable = unreadable
         self._data = data
@@ -98,11 +102,16 @@ class Worker:
         self._wake: asyncio.Event | None = None
         self._consumer: Consumer | None = None
         self._feeds: dict[int, Feed] = {}
+        self._broken: BaseException | None = None
+        """Why the app must be given up, found beside it."""
         self._failure: BaseException | None = None
         self._trouble = "not yet in the group"
         self._kept: dict[TopicPartition, int] = {}
-        self.partitions = Partitions(live, self._make_feed, self._fail)
+        self._credentials = credentials_of(config or {})
+        self._passed_over = 0
+        self.partitions = Partitions(live, self._make_feed, self._drop_feed, self._fail)
         self.quarantined = 0
+        """Records of the quarantine that were kept by this process."""
 
     # --- from any thread ---
 
@@ -111,7 +120,7 @@ class Worker:
         attempt = 0
         try:
             while not self._stopping.is_set():
-                began = asyncio.run(self._serve())
+                began = run_in_own_loop(self._serve())
                 if self._stopping.is_set():
                     break
                 attempt = 0 if began else attempt + 1
@@ -132,53 +141,54 @@ class Worker:
 
     @property
     def unreadable(self) -> int:
-        return sum(feed.unreadable for feed in list(self._feeds.values()))
+        """Records of the log that were passed over by this process."""
+        return self._passed_over + sum(feed.unreadable for feed in list(self._feeds.values()))
 
     # --- the event loop ---
 
     async def _serve(self) -> bool:
         """One app, from its start until it is stopped or dies; returns whether it came into the group."""
-        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._wake, self._broken = asyncio.get_running_loop(), asyncio.Event(), None
         app = self._make_app()
         start = asyncio.create_task(app.start())
         began = False
+        problem: BaseException | None = None
         try:
             while not (self._stopping.is_set() or app.should_stop):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), _COMMIT_S)
+                self._wake.clear()
+                if self._broken is not None:
+                    raise self._broken
                 if start.done():
                     start.result()
                     if not began:
                         began, self._trouble = True, ""
                     await self._tell_places()
-            if app.crash_reason is not None:
-                self._trouble = f"Faust: {app.crash_reason}"
         except Exception as error:  # noqa: BLE001 - tried again by `run`
-            self._trouble = f"Faust: {error}"
-        finally:
-            if self._trouble:
-                _log.error("worker_app_failed", error=self._trouble)
-            await self._end(app, start)
-            self._loop = self._wake = self._consumer = None
+            problem = error
+        problem = app.crash_reason or problem
+        if problem is not None:
+            self._trouble = f"Faust: {str(problem) or type(problem).__name__}"
+            _log.error("worker_app_failed", error=self._trouble, kind=type(problem).__name__)
+        await self._end(app, start)
+        self._loop = self._wake = self._consumer = None
         return began
 
     async def _end(self, app: faust.App, start: asyncio.Task[None]) -> None:
         consumer = self._consumer
         if self._stopping.is_set():
             await asyncio.to_thread(self.partitions.stop, _RELEASE_S)
-            if consumer is not None and start.done():
-                with suppress(Exception):
-                    async with asyncio.timeout(1.0):
-                        await self._tell_places()
-                        await consumer.leave()
+        if consumer is not None and start.done():
+            with suppress(Exception):
+                async with asyncio.timeout(_LEAVE_S):
+                    await self._tell_places()
+                    await consumer.leave()
         try:
             async with asyncio.timeout(_STOP_S):
                 await app.stop()
         except Exception as error:  # noqa: BLE001 - it is given up either way
             _log.warning("worker_app_stopped_badly", error=repr(error))
-        start.cancel()
-        with suppress(BaseException):
-            await start
 
     async def _tell_places(self) -> None:
         """A record of the log is done with when a checkpoint covers it."""
@@ -191,13 +201,15 @@ class Worker:
         folder = self._data / "faust"
         folder.mkdir(parents=True, exist_ok=True)
         app = _App(
-            f"tocsin.workers.{self._topic}",
+            workers_group(self._topic),
             broker="kafka://" + self._servers.replace(",", ";"),
+            broker_credentials=self._credentials,
             broker_client_id=f"tocsin-worker-{self._instance}" if self._instance else "tocsin-worker",
             broker_session_timeout=self._session_s,
             broker_heartbeat_interval=_HEARTBEAT_S,
             broker_rebalance_timeout=10.0,
             broker_request_timeout=10.0,
+            broker_max_poll_interval=_MAY_BE_IDLE_S,
             broker_max_poll_records=_MOST_RECORDS,
             consumer_max_fetch_size=_FETCH_BYTES,
             stream_wait_empty=False,
@@ -254,8 +266,16 @@ class Worker:
         await asyncio.to_thread(self.partitions.have, partitions)
 
     async def _steer(self, partition: int) -> None:
-        if self._consumer is not None:
-            await self._consumer.steer(partition)
+        consumer = self._consumer
+        if consumer is None:
+            return
+        try:
+            await consumer.steer(partition)
+        except Exception as error:  # noqa: BLE001 - handed on
+            # The feed believes that the consumer is where it was asked to be; a new app asks anew.
+            if consumer is self._consumer and self._wake is not None:
+                self._broken = error
+                self._wake.set()
 
     # --- from the partitions' threads ---
 
@@ -265,6 +285,10 @@ class Worker:
 
         feed = self._feeds[partition] = Feed(partition, unreadable=self._unreadable, changed=changed)
         return feed
+
+    def _drop_feed(self, feed: Feed) -> None:
+        self._passed_over += feed.unreadable
+        self._feeds.pop(feed.partition, None)
 
     def _fail(self, error: BaseException) -> None:
         _log.error("worker_failed", error=str(error), kind=type(error).__name__)

@@ -20,14 +20,19 @@ class Partitions:
     """Starts and ends lives as partitions come and go; every method from any thread."""
 
     def __init__(
-        self, make_life: MakeLife, make_feed: Callable[[int], Feed], failed: Callable[[BaseException], None]
+        self,
+        make_life: MakeLife,
+        make_feed: Callable[[int], Feed],
+        drop_feed: Callable[[Feed], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         """make_feed: of a partition; the new feed takes the place of the one before.
 
-        failed: told what ended a life for good.
+        drop_feed: told of each feed that nobody reads any more.  failed: told what ended a life for good.
         """
         self._make_life = make_life
         self._make_feed = make_feed
+        self._drop_feed = drop_feed
         self._failed = failed
         self._lock = threading.Lock()
         self._seats: dict[int, _Seat] = {}
@@ -58,10 +63,11 @@ class Partitions:
             return sorted(partition for partition, seat in self._seats.items() if seat.is_wanted)
 
     def checkpointed(self) -> dict[int, int]:
-        """Number of the last entry that a checkpoint covers, for the partitions that have a life."""
+        """Number of the last entry that a checkpoint is known to cover, for the partitions that were ever ours."""
         with self._lock:
-            lives = {partition: seat.life for partition, seat in self._seats.items() if seat.is_wanted}
-        return {partition: life.checkpointed for partition, life in lives.items() if life is not None}
+            seats = dict(self._seats)
+        covered = {partition: seat.checkpointed() for partition, seat in seats.items()}
+        return {partition: number for partition, number in covered.items() if number}
 
 
 class _Seat:
@@ -73,7 +79,9 @@ class _Seat:
         self._lock = threading.Lock()
         self._again = threading.Event()
         self._feed: Feed | None = None
-        self.life: PartitionLife | None = None
+        self._life: PartitionLife | None = None
+        self._covered = 0
+        """By the last checkpoint of an earlier life."""
         self.is_wanted = False
         self.ended = threading.Event()
         self.ended.set()
@@ -92,27 +100,37 @@ class _Seat:
         with self._lock:
             self.is_wanted = False
             self._again.set()
-            life, feed = self.life, self._feed
+            life, feed = self._life, self._feed
         if life is not None:
             life.stop()
         if feed is not None:
             feed.interrupt()
 
+    def checkpointed(self) -> int:
+        life = self._life
+        return max(self._covered, life.checkpointed if life is not None else 0)
+
     def _run(self) -> None:
         while self._begin():
-            life = self.life
+            life, feed = self._life, self._feed
             assert life is not None
+            assert feed is not None
+            pause_s: float | None = 0.0
             try:
                 life.run()
             except Fenced as error:
                 self._owner.overtaken += 1
                 _log.warning("partition_overtaken", partition=self._partition, error=error.what)
-                self._again.wait(_AGAIN_S)
+                pause_s = _AGAIN_S
             except BaseException as error:  # noqa: BLE001 - handed on
                 self._owner._failed(error)
-                self._again.wait()
-            finally:
-                self.life = None
+                pause_s = None
+            # An engine's memory and the records that it did not read: nothing of it stays.
+            self._covered = self.checkpointed()
+            self._life = self._feed = None
+            del life
+            self._owner._drop_feed(feed)
+            self._again.wait(pause_s)
         _log.info("partition_given_up", partition=self._partition)
 
     def _begin(self) -> bool:
@@ -122,7 +140,7 @@ class _Seat:
                 self.ended.set()
                 return False
             self._feed = self._owner._make_feed(self._partition)
-            self.life = self._owner._make_life(self._partition, self._feed)
+            self._life = self._owner._make_life(self._partition, self._feed)
             self._owner.lives += 1
         _log.info("partition_taken", partition=self._partition)
         return True
