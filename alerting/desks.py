@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from alerting.database import Connection, Database, session_name
 from alerting.desk import Desk
@@ -182,7 +183,8 @@ class Desks:
 
     def _serve(self, partition: int, desk: Desk) -> None:
         try:
-            desk.run(_STOP_S)
+            with bound_contextvars(partition=partition):
+                desk.run(_STOP_S)
         except BaseException as error:  # noqa: BLE001  raised again by `run`, in whose thread somebody looks
             self._failure = error
         finally:

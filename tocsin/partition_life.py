@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from alerting.channels.mqtt_events import MqttEvents
 from schemas.errors import Fenced
@@ -41,7 +42,11 @@ class JudgedPartition:
         self._stop_control = threading.Event()
 
     def run(self) -> None:
-        """See the port."""
+        """See the port. Every line that is logged meanwhile names the partition."""
+        with bound_contextvars(partition=self.partition):
+            self._run()
+
+    def _run(self) -> None:
         beside = [
             self._start("events", self.events.run),
             self._start("control", lambda: self._control.run(self._stop_control)),
@@ -76,11 +81,12 @@ class JudgedPartition:
         return thread
 
     def _watch(self, name: str, run: Callable[[], None]) -> None:
-        try:
-            run()
-        except Fenced as error:
-            _log.info("taken_over", part=name, partition=self.partition, error=error.what)
-        except BaseException as error:  # noqa: BLE001 - handed on
-            _log.error("part_failed", part=name, partition=self.partition, error=str(error))
-            self._failure = error
-            self.judging.stop()
+        with bound_contextvars(partition=self.partition):
+            try:
+                run()
+            except Fenced as error:
+                _log.info("taken_over", part=name, error=error.what)
+            except BaseException as error:  # noqa: BLE001 - handed on
+                _log.error("part_failed", part=name, error=str(error))
+                self._failure = error
+                self.judging.stop()

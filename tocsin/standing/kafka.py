@@ -55,12 +55,16 @@ class Heads:
 
     def of(self, partition: int) -> int | None:
         """None while it is not known."""
-        return self._known().get(partition)
+        return self.all().get(partition)
+
+    def all(self) -> Mapping[int, int]:
+        """Of every partition; empty while they are not known."""
+        return self._heads if time.monotonic() - self._at < _OLD_S else {}
 
     def among(self, partitions: Callable[[], Mapping[int, object]]) -> Mapping[int, int]:
         """Of those partitions that are known."""
         mine = partitions()
-        return {partition: head for partition, head in self._known().items() if partition in mine}
+        return {partition: head for partition, head in self.all().items() if partition in mine}
 
     def standing(self, partitions: Callable[[], Mapping[int, object]]) -> Standing:
         """Of a process that reads these partitions."""
@@ -69,6 +73,3 @@ class Heads:
             for partition, head in self.among(partitions).items()
         ]
         return Standing("kafka", lambda: self._trouble, heads)
-
-    def _known(self) -> Mapping[int, int]:
-        return self._heads if time.monotonic() - self._at < _OLD_S else {}
