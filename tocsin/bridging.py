@@ -5,13 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from ingest.bridge import Bridge, BridgeSettings
 from ingest.bridge.leases import PostgresLeases
 from ingest.commit_kafka import RoundRecords
-from ingest.intake import JsonIntake
-from schemas.errors import ConfigError
+from tocsin.bridge_parts import bridge_settings, make_bridge
 from tocsin.cluster import WritingProcess
-from tocsin.settings import Settings
 from tocsin.standing import Standing
 from tocsin.standing.bridge import bridge_standing
 from tocsin.standing.kafka import kafka_standing
@@ -25,12 +22,11 @@ class BridgeProcess(WritingProcess):
         self._open_log()
         self.leases = PostgresLeases(self.dsn, settings)
         self.leases.begin()
-        self.bridge = Bridge(
+        self.bridge = make_bridge(
             settings,
-            intake=JsonIntake(),
             log=RoundRecords(self.log.append, self._quarantine),
-            clock=self._now_us,
             leases=self.leases,
+            clock=self._now_us,
             after_us=self.last_us,
             failpoint=self._failpoint,
         )
@@ -45,14 +41,3 @@ class BridgeProcess(WritingProcess):
             Standing("leases", self.leases.trouble),
             kafka_standing(self.log),
         ]
-
-
-def bridge_settings(settings: Settings, name: str, group: str) -> BridgeSettings:
-    """Raises ConfigError when no broker is named, or what is named is none."""
-    if not settings.broker:
-        raise ConfigError(
-            "no broker is named.", field="TOCSIN_BROKER", mend="Write it as mqtt://HOST:PORT, or mqtts:// with TLS."
-        )
-    return BridgeSettings.of(
-        name, settings.broker, password=settings.broker_password.get_secret_value(), group=group, ca=settings.broker_ca
-    )

@@ -7,6 +7,7 @@ with its ticks and controls, desk, judging, store, HTTP, and last the door.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from streams.packs import load_pack
 from streams.store.process import StoreSettings
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
+from tocsin.bridge_parts import bridge_settings, make_bridge
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.housekeeping import (
     LOGINS_S,
@@ -53,6 +55,7 @@ from tocsin.process import Process
 from tocsin.recipients import routes_of
 from tocsin.settings import Settings
 from tocsin.standing import Standing, Standings
+from tocsin.standing.bridge import bridge_standing
 from tocsin.standing.crew import crew_standing
 from tocsin.standing.desk import desk_standing
 from tocsin.standing.door import door_standing
@@ -99,6 +102,8 @@ class OneProcess(Process):
             kernels.result()
         self._open_log()
         self._build_door()
+        if self.settings.broker:
+            self._build_bridge()
         self._start_desk()
         self._start_judging()
         self._start_store()
@@ -167,6 +172,17 @@ class OneProcess(Process):
             failpoint=self._failpoint,
         )
 
+    def _build_bridge(self) -> None:
+        """Beside the door: reads a broker that is already there. Made here, so that a wrong address is said early."""
+        settings = self.settings
+        self.bridge = make_bridge(
+            bridge_settings(settings, settings.instance or socket.gethostname(), group=""),
+            log=RoundRows(self.writer.append, PostgresSessions(self.dsn).write),
+            clock=self._now_us,
+            after_us=self.last_us,
+            failpoint=self._failpoint,
+        )
+
     def _start_desk(self) -> None:
         texts = load_texts()
         channels = make_channels(
@@ -230,6 +246,9 @@ class OneProcess(Process):
         api = make_api(self.people, self.metrics, self.standings.troubles, self._token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
+        if settings.broker:
+            stop = threading.Event()
+            self.crew.start("bridge", lambda: self.bridge.run(stop), stop.set)
         self.crew.start("door", lambda: self.door.run(self._door_stop), self._door_stop.set)
         return Addresses(self.door.port, http.port)
 
@@ -243,6 +262,7 @@ class OneProcess(Process):
             desk_standing(self.desk),
             Standing("mqtt_events", self.mqtt_events.trouble),
             store_standing(watch, lambda: {0: head.head}, self._now_us),
+            *([bridge_standing(self.bridge.counts, self.bridge.trouble)] if self.settings.broker else []),
         ]
 
     def _token(self) -> str:

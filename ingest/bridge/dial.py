@@ -30,6 +30,7 @@ from schemas.mqtt_fields import LARGEST_REMAINING, Reason
 
 _RETAINED_IF_NEW, _RETAINED_NEVER = 1, 2
 """Retain Handling: whether a subscription brings what is retained."""
+_WITHOUT_SHARING = "Leave TOCSIN_BROKER_SHARE empty: then one bridge takes everything."
 
 
 class Undialled(TocsinError):
@@ -85,8 +86,7 @@ def dial(settings: BridgeSettings, held: Held, version: int) -> Dialled:
             raise _refusal(settings, reason)
         told = vars(properties)
         if settings.group and told.get("SharedSubscriptionAvailable") == 0:
-            mend = "Leave TOCSIN_BROKER_SHARE empty: then one bridge takes everything."
-            raise Undialled(Cause.SHARED, "it has no shared subscriptions.", mend=mend)
+            raise Undialled(Cause.SHARED, "it has no shared subscriptions.", mend=_WITHOUT_SHARING)
         asked, parted = _subscribe(client, held, version)
         _drive(client, lambda: not client.want_write(), until)
     except Undialled:
@@ -103,7 +103,7 @@ def dial(settings: BridgeSettings, held: Held, version: int) -> Dialled:
         raise Undialled(Cause.UNREACHABLE, f"{error.strerror or error or type(error).__name__}.") from error
     except (ValueError, IndexError, struct.error, MQTTException) as error:
         # A broker of 3.1.1 answers in its own words, which paho does not understand when it has asked in those of 5.
-        raise Undialled(Cause.VERSION, f"its answer was not understood: {error}.") from error
+        raise _wrong_version(settings, f"its answer was not understood: {error}.") from error
     connected = cast(socket.socket, client.socket())
     if connected is None:
         raise Undialled(Cause.CUT, "it has closed the connection.")
@@ -182,12 +182,16 @@ def _drive(client: paho.Client, is_done: Callable[[], bool], until: float) -> No
             client.loop_read()
 
 
+def _wrong_version(settings: BridgeSettings, what: str) -> Undialled:
+    return Undialled(Cause.VERSION, what, mend=_WITHOUT_SHARING if settings.group else "")
+
+
 def _refusal(settings: BridgeSettings, reason: int) -> Undialled:
     if reason in (Reason.BAD_LOGIN, Reason.NOT_AUTHORIZED):
         mend = "Give the broker's user in TOCSIN_BROKER and the password in TOCSIN_BROKER_PASSWORD."
         return Undialled(Cause.LOGIN, f"it refuses the login {settings.username or '(none)'}.", mend=mend)
     if reason == Reason.UNSUPPORTED_VERSION:
-        return Undialled(Cause.VERSION, "it does not speak this version of MQTT.")
+        return _wrong_version(settings, "it does not speak MQTT 5.")
     if reason == Reason.CLIENT_ID_NOT_VALID:
         return Undialled(Cause.CLIENT_ID, "it refuses our client id.")
     return Undialled(Cause.REFUSED, f"it refuses us: reason {reason:#04x}.")

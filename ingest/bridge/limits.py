@@ -30,7 +30,7 @@ class BridgeSettings:
     group: str = "tocsin"
     """Bridges of a group share the telemetry; empty: one of them takes all of it and the others stand by."""
     version: int = 0
-    """Of MQTT: 5, 4 (3.1.1), or 0: 5 where the broker speaks it."""
+    """Of MQTT: 5, 4 (3.1.1), or 0: 5 where the broker speaks it; a group needs 5."""
     keep_alive_s: int = 30
     connect_s: float = 5.0
     """For TCP, for TLS and for the broker's answer, each."""

@@ -47,7 +47,8 @@ class Seat:
         self._dialling = dialling
         self._rouse = rouse
         self._version = settings.version or mqtt.V5
-        self._is_version_known = bool(settings.version)
+        # Shared subscriptions are a part of version 5; a broker of 3.1.1 may grant one and never send anything.
+        self._is_version_known = bool(settings.version or settings.group)
         self._dialled: Future[Dialled] | None = None
         self._failures = 0
         self._next = 0.0

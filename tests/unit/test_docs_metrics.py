@@ -12,12 +12,16 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from alerting.channels.webhook import Webhook
 from alerting.metrics import AlertingMetrics
+from ingest.bridge.limits import Cause as BridgeCause
+from ingest.bridge.limits import Counts as BridgeCounts
+from ingest.bridge.limits import Dropped as BridgeDropped
 from ingest.door.limits import Cause, Counts, Dropped
 from streams.engine import Engine
 from streams.store.queries import StoreStatus
 from tests.alerting_world import HandClock
 from tocsin.metrics import Stations
 from tocsin.standing import LAG_S, STORE_SILENT_S, Standings
+from tocsin.standing.bridge import bridge_standing
 from tocsin.standing.desk import desks_standing
 from tocsin.standing.door import door_standing
 from tocsin.standing.judging import judging_standing
@@ -38,6 +42,11 @@ def _stations(registry: CollectorRegistry) -> None:
     door = Counts()
     for causes, counter in ((Cause, door.closed), (Cause, door.refused), (Dropped, door.dropped)):
         counter.update(causes)
+    bridge = BridgeCounts()
+    for told, counted in (
+        (BridgeCause, bridge.closed), (BridgeCause, bridge.refused), (BridgeDropped, bridge.dropped)
+    ):  # fmt: skip
+        counted.update(told)
     idle: dict[str, Any] = dict.fromkeys(StoreStatus.__struct_fields__, 0)
     watch: Any = SimpleNamespace(seen=Seen(0.0, StoreStatus(**idle), {}, {0: 1.0}))
     judging: Any = SimpleNamespace(entries=0, events=0, checkpoints=0, replayed=0, position=0, judged_until_us=0)
@@ -45,7 +54,7 @@ def _stations(registry: CollectorRegistry) -> None:
     kafka: Any = SimpleNamespace(records=0, bytes=0, failures=0, trouble=str)
     desks: Any = SimpleNamespace(taken=0, given_up=0, held=lambda: {0: SimpleNamespace(position=0)}, trouble=str)
     standings = [
-        door_standing(door), rows_standing(rows), kafka_standing(kafka),
+        door_standing(door), bridge_standing(bridge, str), rows_standing(rows), kafka_standing(kafka),
         judging_standing(judging, Engine(None), lambda: 0, lambda: 0, watch),
         store_standing(watch, lambda: {0: 0}, lambda: 0), *desks_standing(desks),
     ]  # fmt: skip
@@ -73,7 +82,8 @@ def test_every_metric_has_its_row_and_no_row_is_of_none() -> None:
 
 def test_the_page_names_every_cause() -> None:
     """A cause is what a person looks up when a count rises."""
-    assert {f"`{cause}`" for cause in [*Cause, *Dropped]} <= set(re.findall(r"`\w+`", PAGE))
+    causes = [*Cause, *Dropped, *BridgeCause, *BridgeDropped]
+    assert {f"`{cause}`" for cause in causes} <= set(re.findall(r"`\w+`", PAGE))
 
 
 def test_the_limits_to_alert_on_are_those_of_readiness() -> None:

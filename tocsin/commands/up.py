@@ -23,6 +23,9 @@ def up(
         str | None, typer.Option(help="Beyond loopback only /healthz answers without the token.")
     ] = None,
     http_port: Annotated[int | None, typer.Option(help="Of the HTTP API; 0 takes a free one. (8080)")] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="Read this broker, too: mqtt:// or mqtts://[user@]host[:port] (TOCSIN_BROKER)")
+    ] = None,
     rules: Annotated[Path | None, typer.Option(help="A rule pack to activate. (the active one)")] = None,
     routes: Annotated[Path | None, typer.Option(help="Who is told by which channel (TOML). (the journal)")] = None,
 ) -> None:
@@ -39,6 +42,7 @@ def up(
         mqtt_port=mqtt_port,
         http_host=http_host,
         http_port=http_port,
+        broker=broker,
         rules=rules,
         routes=routes,
     )
