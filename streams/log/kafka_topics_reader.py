@@ -15,6 +15,7 @@ from streams.log.kafka_topics import ends_of, partitions_of
 
 _MOST = 500
 _QUEUED_KB = 4 << 10
+_LOOK_S = 5.0
 
 
 class KafkaTopicsReader:
@@ -72,7 +73,7 @@ class KafkaTopicsReader:
         if messages:
             self._is_away = False
         elif self._is_away:
-            raise ServiceAway("Kafka", "no broker answers.")
+            self._look()
         return found
 
     def close(self) -> None:
@@ -94,6 +95,14 @@ class KafkaTopicsReader:
             places += [TopicPartition(topic, partition, offset) for partition, offset in begin.items()]
         self._consumer.assign(places)
         self._is_assigned = True
+        self._is_away = False
+
+    def _look(self) -> None:
+        """A broker that is back tells nobody, and there may be nothing to read for days. Raises when none is."""
+        try:
+            self._consumer.list_topics(self._topics[0], timeout=_LOOK_S)
+        except KafkaException as error:
+            raise translated(error.args[0]) from error
         self._is_away = False
 
     def _on_error(self, error: KafkaError) -> None:
