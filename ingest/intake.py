@@ -50,7 +50,7 @@ class _Rejected(NamedTuple):
 
 
 class JsonIntake:
-    """The Intake of our own JSON; not thread-safe. Memory: about 60 bytes a sensor, in columns.
+    """The Intake of our own JSON; not thread-safe. Memory: about 25 bytes a sensor, in columns.
 
     sensors_per_device: further sensors of a device are refused.  seed: 16 bytes, for tests.
     """
@@ -96,7 +96,7 @@ class JsonIntake:
         if not len(new):
             return state
         found = self._sensors.candidates(messages, which[new])
-        trial, candidate = self._sensors.trial(found)
+        trial, candidate = self._sensors.trial(messages, found)
         decoded = decode(messages, which[new], trial)
         spoken = np.zeros(len(candidate), bool)
         spoken[decoded.readings.sensor_id] = True

@@ -23,8 +23,6 @@ from scoring.compiled import inlined, kernel
 _TOPIC_HEAD = np.frombuffer(f"{PREFIX}/".encode(), np.uint8)
 _TOPIC_TAIL = np.frombuffer(b"/telemetry", np.uint8)
 _LONGEST_NAME, _LONGEST_CHANNEL = 64, 16
-_TOPIC_BYTES = 4
-"""The topic's number before the key, in a name as the table knows it."""
 _MOST_BYTES = 256
 """Of a sensor's declaration: 9 for the id, twice 66, and measure, channel and unit."""
 _DOT, _QUOTE, _COLON, _SLASH = 46, 34, 58, 47
@@ -54,11 +52,10 @@ _UNITS = _texts({code: measure.unit for code, measure in BY_CODE.items()})
 class Candidates(NamedTuple):
     """Keys that may be sensors, each as often as it stands.
 
-    text: their names as `ingest.sensors` knows them, end to end.  start, end: (n,) int64 places in it.
-    message: (n,) int64 index of each's message in the batch.  code: (n,) uint8 its measure.
+    start, end: (n,) int64 places in the batch's buffer.  message: (n,) int64 index of each's message in the batch.
+    code: (n,) uint8 its measure.
     """
 
-    text: U8
     start: I64
     end: I64
     message: I64
@@ -79,26 +76,25 @@ def candidates(messages: MessageBatch, which: I64, per_topic: Any, limit: int) -
     """
     lengths = messages.payload_end[which] - messages.payload_start[which]
     room = int(lengths.sum()) // SHORTEST_FIELD + len(which)
-    text = np.empty(int(lengths.sum()) + _TOPIC_BYTES * room, np.uint8)
     start, end, message = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
     code = np.empty(room, np.uint8)
     count = _find(
         messages.buffer, which, messages.topic_start, messages.topic_end, messages.payload_start,
-        messages.payload_end, messages.topic_id, per_topic, limit, _NAMES, text, start, end, message, code,
+        messages.payload_end, messages.topic_id, per_topic, limit, _NAMES, start, end, message, code,
         np.empty(len(which), np.int64),
     )  # fmt: skip
-    return Candidates(text, start[:count], end[:count], message[:count], code[:count])
+    return Candidates(start[:count], end[:count], message[:count], code[:count])
 
 
-def declared(messages: MessageBatch, found: Candidates, which: I64, ids: I64, measures: U8, per_topic: Any) -> bytes:
+def declared(messages: MessageBatch, found: Candidates, which: I64, ids: I64, per_topic: Any) -> bytes:
     """The sensors of a `Sensors` entry, msgpack one behind the other, of the candidates `which`, each once.
 
-    ids, measures: (len(which),), filled.  per_topic: counts them.
+    ids: (len(which),), filled.  per_topic: counts them.
     """
     body = np.empty(len(which) * _MOST_BYTES, np.uint8)
     size = _declare(
         messages.buffer, messages.topic_start, messages.topic_end, messages.topic_id, found, which, _NAMES, _UNITS,
-        ids, measures, per_topic, body,
+        ids, per_topic, body,
     )  # fmt: skip
     return body[:size].tobytes()
 
@@ -167,18 +163,17 @@ def _measure_of(data: Any, start: Any, end: Any, names: Texts) -> Any:
 @kernel
 def _find(
     data: Any, which: Any, topic_start: Any, topic_end: Any, payload_start: Any, payload_end: Any, topic_id: Any,
-    per_topic: Any, limit: Any, names: Texts, text: Any, out_start: Any, out_end: Any, out_message: Any,
-    out_code: Any, claims: Any,
+    per_topic: Any, limit: Any, names: Texts, out_start: Any, out_end: Any, out_message: Any, out_code: Any,
+    claims: Any,
 ) -> Any:  # fmt: skip
     """Fill the columns of `Candidates`; returns how many. claims: (len(which),), how many keys each message has."""
     count = np.int64(0)
-    used = np.int64(0)
     for w in range(len(which)):
         m = which[w]
         claims[w] = 0
         if not _is_telemetry(data, topic_start[m], topic_end[m]):
             continue
-        first, first_used = count, used
+        first = count
         at, end = payload_start[m], payload_end[m]
         fits = True
         while fits and at < end:
@@ -197,14 +192,8 @@ def _find(
             code = _measure_of(data, start, stop, names)
             fits = bool(code >= 0 and count < len(out_code))
             if fits:
-                out_start[count] = used
-                for i in range(_TOPIC_BYTES):
-                    text[used + i] = (topic_id[m] >> (8 * i)) & 0xFF
-                used += _TOPIC_BYTES
-                for i in range(start, stop):
-                    text[used] = data[i]
-                    used += 1
-                out_end[count] = used
+                out_start[count] = start
+                out_end[count] = stop
                 out_message[count] = m
                 out_code[count] = code
                 count += 1
@@ -212,7 +201,7 @@ def _find(
             claims[w] = count - first
             per_topic[topic_id[m]] += claims[w]
         else:
-            count, used = first, first_used
+            count = first
     # Claimed by all together, so that no two of them pass the limit; who has it is settled when it is learnt.
     for w in range(len(which)):
         per_topic[topic_id[which[w]]] -= claims[w]
@@ -237,9 +226,9 @@ def _put(body: Any, at: Any, data: Any, start: Any, size: Any) -> Any:
 @kernel
 def _declare(
     data: Any, topic_start: Any, topic_end: Any, topic_id: Any, found: Candidates, which: Any, names: Texts,
-    units: Texts, ids: Any, measures: Any, per_topic: Any, body: Any,
+    units: Texts, ids: Any, per_topic: Any, body: Any,
 ) -> Any:  # fmt: skip
-    """Fill ids, measures and body; returns the bytes of the body."""
+    """Fill ids and body; returns the bytes of the body."""
     key = np.empty(_MOST_BYTES, np.uint8)
     scratch = np.empty(24, np.uint64)
     at = np.int64(0)
@@ -247,16 +236,14 @@ def _declare(
         c = which[k]
         m = found.message[c]
         first, last = topic_start[m] + len(_TOPIC_HEAD), topic_end[m] - len(_TOPIC_TAIL)
-        start, end = found.start[c] + _TOPIC_BYTES, found.end[c]
+        start, end = found.start[c], found.end[c]
         size = last - first
         for i in range(size):
             key[i] = data[first + i]
         key[size] = _SLASH
         for i in range(start, end):
-            key[size + 1 + i - start] = found.text[i]
+            key[size + 1 + i - start] = data[i]
         ids[k] = number_of(key, np.int64(0), size + 1 + end - start, scratch)
-        code = found.code[c]
-        measures[k] = code
         per_topic[topic_id[m]] += 1
         body[at] = 0x96
         body[at + 1] = 0xCF
@@ -268,8 +255,8 @@ def _declare(
             middle += 1
         at = _put(body, at, data, first, middle - first)
         at = _put(body, at, data, middle + 1, last - middle - 1)
-        dot = _dot_in(found.text, start, end)
-        at = _put(body, at, found.text, start, dot - start)
-        at = _put(body, at, found.text, dot + 1, max(np.int64(0), end - dot - 1))
-        at = _put(body, at, units.arena, units.at[code], units.size[code])
+        dot = _dot_in(data, start, end)
+        at = _put(body, at, data, start, dot - start)
+        at = _put(body, at, data, dot + 1, max(np.int64(0), end - dot - 1))
+        at = _put(body, at, units.arena, units.at[found.code[c]], units.size[found.code[c]])
     return at

@@ -18,6 +18,7 @@ from ingest.admission import AHEAD_US
 from ingest.codecs.numbers import read_number
 from ingest.codecs.times import YEAR_2000_US, read_rfc3339
 from ingest.intern import DEPTH, find_key, siphash
+from ingest.pairs import index_of
 from ingest.ports import MessageBatch
 from schemas.measures import MEASURES
 from schemas.readings import F64, I64, U8, Origin, Quality, ReadingBatch
@@ -70,12 +71,12 @@ def decode(messages: MessageBatch, which: I64, sensors: SensorTable) -> Decoded:
     message, index = np.empty(room, np.int32), np.empty(room, np.int32)
     sensor_id, event, arrival = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
     value, quality, origin = np.empty(room), np.empty(room, np.uint8), np.empty(room, np.uint8)
-    hash_key, head, directory, slots, arena = sensors.names.columns()
+    hash_key, head, directory, slots, arena = sensors.keys.columns()
     count = _scan(
         messages.buffer, which, messages.topic_start, messages.topic_end, messages.payload_start,
         messages.payload_end, messages.topic_id, messages.arrival_us, hash_key, head, directory, slots, arena,
-        sensors.ids.array, sensors.measures.array, _BOUNDS, state, message, index, sensor_id, event, arrival, value,
-        quality, origin,
+        sensors.pairs, sensors.seed, sensors.ids.array, sensors.measures.array, _BOUNDS, state, message, index,
+        sensor_id, event, arrival, value, quality, origin,
     )  # fmt: skip
     if count < 0:
         raise IndexError("a message does not lie within its buffer")
@@ -103,8 +104,8 @@ def _is_word(data: Any, at: Any, end: Any, word: Any) -> Any:
 
 
 @inlined
-def _index_of(name: Any, end: Any, hash_key: Any, depth: Any, directory: Any, slots: Any, arena: Any) -> Any:
-    """The dense index of the sensor that `name[:end]` names, negative when it is not known."""
+def _key_of(name: Any, end: Any, hash_key: Any, depth: Any, directory: Any, slots: Any, arena: Any) -> Any:
+    """The number of the key `name[:end]`, negative when it is not known."""
     start = np.int64(0)  # typed, or the helpers would be compiled a second time for a literal
     tag = siphash(name, start, end, hash_key) >> np.uint64(32)
     return find_key(name, start, end, tag, depth, directory, slots, arena)
@@ -155,9 +156,9 @@ _STATUS = np.frombuffer(b"/status", np.uint8)
 @kernel
 def _scan(
     data: Any, which: Any, topic_start: Any, topic_end: Any, payload_start: Any, payload_end: Any, topic_id: Any,
-    arrival_us: Any, hash_key: Any, head: Any, directory: Any, slots: Any, arena: Any, sensor_ids: Any, measures: Any,
-    bounds: Any, state: Any, message: Any, out_index: Any, out_id: Any, out_event: Any, out_arrival: Any,
-    out_value: Any, out_quality: Any, out_origin: Any,
+    arrival_us: Any, hash_key: Any, head: Any, directory: Any, slots: Any, arena: Any, pairs: Any, seed: Any,
+    sensor_ids: Any, measures: Any, bounds: Any, state: Any, message: Any, out_index: Any, out_id: Any, out_event: Any,
+    out_arrival: Any, out_value: Any, out_quality: Any, out_origin: Any,
 ) -> Any:  # fmt: skip
     """Fill the columns and `state`; returns the number of readings, or -1 when a message is outside the buffer.
 
@@ -174,14 +175,13 @@ def _scan(
             return np.int64(-1)
         first = count
         verdict = UNSURE
-        for i in range(4):
-            name[i] = (topic_id[m] >> (8 * i)) & 0xFF
         if _is_word(data, max(topic, topic_stop - 7), topic_stop, _STATUS):
             online = end - at == 6 and _is_word(data, at, end, _ONLINE)
             if online or (end - at == 7 and _is_word(data, at, end, _OFFLINE)):
                 for i in range(6):
-                    name[4 + i] = _ONLINE[i]
-                index = _index_of(name, np.int64(10), hash_key, depth, directory, slots, arena)
+                    name[i] = _ONLINE[i]
+                key = _key_of(name, np.int64(6), hash_key, depth, directory, slots, arena)
+                index = index_of(pairs, seed, topic_id[m], key)
                 verdict = NEW
                 if index >= 0:
                     verdict = TAKEN
@@ -212,7 +212,7 @@ def _scan(
                 # A known key is plain, so nothing else need be said of its characters; one with an escape is not known.
                 length = 0
                 while at < end and data[at] != 34 and length < _LONGEST_KEY:
-                    name[4 + length] = data[at]
+                    name[length] = data[at]
                     length += 1
                     at += 1
                 at = skip_space(data, at + 1, end)
@@ -221,18 +221,19 @@ def _scan(
                 at = skip_space(data, at + 1, end)
                 if at >= end:
                     break
-                if length == 2 and name[4] == 116 and name[5] == 115:
+                if length == 2 and name[0] == 116 and name[1] == 115:
                     if event != -1:
                         break
                     at, event = _read_ts(data, at, end)
                     if event < YEAR_2000_US or event > latest:
                         break
                 else:
-                    index = _index_of(name, 4 + length, hash_key, depth, directory, slots, arena)
+                    key = _key_of(name, np.int64(length), hash_key, depth, directory, slots, arena)
+                    index = index_of(pairs, seed, topic_id[m], key)
                     if index < 0:
                         verdict = NEW
                         break
-                    row = bounds[measures[index]]
+                    row = bounds[measures[key]]
                     if data[at] == 116 or data[at] == 102:
                         is_true = data[at] == 116
                         if row[4] == 0.0 or not _is_word(data, at, end, _TRUE if is_true else _FALSE):
