@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
+"""A machine that does much else at the same time is slow, and not wrong."""
 _LOOK_S = 0.05
 
 
