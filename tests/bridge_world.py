@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from ingest.bridge import Bridge, BridgeSettings
+from ingest.bridge.leases import PostgresLeases
 from ingest.intake import JsonIntake
 from ingest.ports import RoundLog
 from schemas import mqtt
@@ -17,16 +19,27 @@ from tests.waiting import until
 
 
 class BridgeWorld:
-    """`start` may follow `end`: the bridge of the same name comes again. log: of several bridges, the same."""
+    """`start` may follow `end`: the bridge of the same name comes again, and for the others it was not gone.
 
-    def __init__(self, url: str, name: str = "b1", log: MemoryLog | None = None, **options: Any) -> None:
+    log: of several bridges, the same.  dsn: where they find each other; their leases are moved by `leases.turn()`.
+    """
+
+    def __init__(
+        self, url: str, name: str = "b1", log: MemoryLog | None = None, dsn: str = "", **options: Any
+    ) -> None:  # fmt: skip
         told = {"retry_s": (0.05,), "quiet_s": 0.2, **options.pop("settings", {})}
         made = BridgeSettings.of(name, url, **{k: told.pop(k) for k in ("password", "group", "ca") if k in told})
         self.settings = replace(made, **told)
         self.log = MemoryLog(MemoryStore()) if log is None else log
         self.clock = Clock()
         self.failure: BaseException | None = None
+        self.ahead_s = 0.0
+        """By how much the leases' clock is ahead."""
         self._options = options
+        if dsn:
+            self.leases = PostgresLeases(dsn, self.settings, monotonic=lambda: time.monotonic() + self.ahead_s)
+            self.leases.begin()
+            self._options["leases"] = self.leases
 
     def start(self, log: RoundLog | None = None) -> BridgeWorld:
         """log: another than that in memory."""

@@ -21,6 +21,7 @@ class BridgeProcess(WritingProcess):
         warm_up()
         self._open_log()
         self.leases = PostgresLeases(self.dsn, settings)
+        self._closers.append(self.leases.close)
         self.leases.begin()
         self.bridge = make_bridge(
             settings,

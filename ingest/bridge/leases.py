@@ -56,6 +56,9 @@ class PostgresLeases:
     def confirmed_at(self) -> float:
         return self._confirmed_at
 
+    def look(self) -> None:
+        self._due.set()
+
     def drained(self, client_id: str) -> None:
         with self._lock:
             self._drained.append(client_id)
@@ -92,6 +95,10 @@ class PostgresLeases:
     def stop(self) -> None:
         self._stopping.set()
         self._due.set()
+
+    def close(self) -> None:
+        """Let go of PostgreSQL, also where `run` was never called; what is held is held until the lease runs out."""
+        self._disconnect()
 
     def turn(self) -> None:
         """Beat, and look who reads what; PostgreSQL away is waited for."""

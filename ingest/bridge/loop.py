@@ -242,6 +242,8 @@ class Bridge:
             is_drained = line.closing is Cause.DRAINED
             self._epoll.unregister(line.number)
             seat.end_line(now)
+            if seat.is_in_doubt:
+                self._leases.look()
             if is_drained:
                 self.counts.adopted += 1
                 self._leases.drained(seat.held.client_id)

@@ -5,6 +5,7 @@ Everything runs in the bridge's thread but `dial`, which blocks and has a thread
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 
@@ -52,7 +53,8 @@ class Seat:
         self._dialled: Future[Dialled] | None = None
         self._failures = 0
         self._next = 0.0
-        self._confirm_after = -1.0
+        self._confirm_after = self._confirm_until = -1.0
+        """Between them only a look that finds us to hold the session lets us take it back."""
         self._was_there = False
         self._is_over = False
 
@@ -72,7 +74,8 @@ class Seat:
         """Connect when it is time; True when a connection has begun."""
         if self._dialled is not None:
             return self._dialled.done() and self._begin(self._dialled, now)
-        if self.line is None and not self._is_over and now >= self._next and confirmed_at > self._confirm_after:
+        may = confirmed_at > self._confirm_after or now >= self._confirm_until
+        if self.line is None and not self._is_over and now >= self._next and may:
             self._dialled = self._dialling.submit(dial, self._settings, self.held, self._version)
             self._dialled.add_done_callback(lambda _: self._rouse())
         return False
@@ -94,6 +97,11 @@ class Seat:
         if self.line is not None:
             self.line.close(cause)
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """The session may be another's: somebody should look."""
+        return self.line is None and self._confirm_after >= 0
+
     def end_line(self, now: float) -> None:
         """Close a connection that is to be closed, and say when the next may begin."""
         line = self.line
@@ -106,9 +114,10 @@ class Seat:
             return
         self.trouble = f"{self._settings.address}: the connection ended: {cause}"
         _log.warning("broker_is_gone", client_id=self.held.client_id, cause=cause.value)
-        if cause is Cause.TAKEN_OVER:
-            # Another bridge may hold it by now: we look before we take it back.
+        if cause in (Cause.TAKEN_OVER, Cause.CUT):
+            # Another bridge may hold it by now, which brokers do not always say. PostgreSQL may be away, too.
             self._confirm_after = now
+            self._confirm_until = now + self._settings.lease_s if cause is Cause.CUT else math.inf
         self._failures = 0 if now - line.since > _LIVED_S else self._failures
         self._pause(now)
 

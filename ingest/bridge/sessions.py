@@ -47,6 +47,10 @@ class Leases(Protocol):
         """Monotonic time at which a look was begun that found us to hold them."""
         ...
 
+    def look(self) -> None:
+        """Look now, not at the next turn."""
+        ...
+
     def drained(self, client_id: str) -> None:
         """An adopted session has come to its end."""
         ...
@@ -85,6 +89,9 @@ class Alone:
 
     def confirmed_at(self) -> float:
         return float("inf")
+
+    def look(self) -> None:
+        """Nobody else could have taken anything."""
 
     def drained(self, client_id: str) -> None:
         raise ValueError(f"{client_id} is no adopted session")
