@@ -25,6 +25,8 @@ from schemas.topics import device_topic
 
 _WINDOW = 40
 _encode = msgspec.json.encode
+Port = Callable[[], int]
+"""Asked before each try to connect: there may be several doors, and they come and go. 0: there is none."""
 
 
 def now_us() -> int:
@@ -52,7 +54,7 @@ class Message:
 class Client(asyncio.Protocol):
     """One MQTT session. Sends in order, never gives up."""
 
-    def __init__(self, name: str, port: int, chance: random.Random) -> None:
+    def __init__(self, name: str, port: Port, chance: random.Random) -> None:
         self.name, self._port, self._chance = name, port, chance
         self._waiting: deque[Message] = deque()
         self._in_flight: dict[int, Message] = {}
@@ -70,6 +72,11 @@ class Client(asyncio.Protocol):
     @property
     def unacknowledged(self) -> int:
         return len(self._waiting) + len(self._in_flight)
+
+    @property
+    def is_ready(self) -> bool:
+        """Let in, and not cut since."""
+        return self._ready
 
     def cut(self) -> None:
         """Reset the connection under the session, as a network does: no DISCONNECT, no FIN."""
@@ -89,7 +96,7 @@ class Client(asyncio.Protocol):
         while not self._closing:
             try:
                 self._lost = loop.create_future()
-                await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+                await loop.create_connection(lambda: self, "127.0.0.1", self._port())
                 await self._lost
             except OSError:
                 pass
@@ -150,7 +157,7 @@ Story = Callable[["Feeder", Client], Coroutine[Any, Any, None]]
 class Feeder:
     """Runs one story a client in a thread of its own."""
 
-    def __init__(self, port: int, seed: int) -> None:
+    def __init__(self, port: Port, seed: int) -> None:
         self.messages: list[Message] = []
         self.began_us = now_us()
         self.ended = asyncio.Event()
@@ -161,8 +168,9 @@ class Feeder:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="feeder", daemon=True)
 
-    def add(self, name: str, story: Story) -> None:
-        client = Client(name, self._port, random.Random(f"{name}-{self._chance.random()}"))
+    def add(self, name: str, story: Story, port: int = 0) -> None:
+        """port: 0 for the feeder's own."""
+        client = Client(name, port or self._port, random.Random(f"{name}-{self._chance.random()}"))
         self.clients.append(client)
         self._stories.append((story, client))
 

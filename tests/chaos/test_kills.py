@@ -164,7 +164,7 @@ def run_of() -> Iterator[Callable[[float], Run]]:
         victim = Victim(home / "data", pack, sink)
         open_.callback(victim.stop)
         victim.start()
-        feeder, expected = Feeder(victim.mqtt_port, SEED), stories.Expected()
+        feeder, expected = Feeder(lambda: victim.mqtt_port, SEED), stories.Expected()
         for number in range(CLIENTS // 2):
             feeder.add(f"timed-{number}", stories.timed(number, SEED, planned_s))
             feeder.add(f"untimed-{number}", stories.untimed(number, SEED, planned_s, expected))
