@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import socket
 import threading
@@ -37,6 +38,7 @@ from schemas.errors import ServiceAway
 from schemas.mqtt import Connack, Connect, Packet, Publish, Subscribe, Subscription, Type
 from schemas.principals import Principal
 from schemas.readings import ReadingBatch
+from tocsin.warm_up import warm_up
 
 START_US = 1_790_000_000_000_000
 TELEMETRY = "tocsin/v1/shop-1/kitchen/telemetry"
@@ -161,6 +163,12 @@ class OneLogin:
         return principal if principal is not None and password == username.encode() else None
 
 
+@functools.cache
+def _warm_up() -> None:
+    """Without a cache a busy machine compiles for longer than a client waits."""
+    warm_up()
+
+
 class World:
     """A door, its log and its store; `restart` is a kill and a new start over the same store."""
 
@@ -176,6 +184,7 @@ class World:
         self.start()
 
     def start(self) -> None:
+        _warm_up()
         arguments: dict[str, Any] = {
             "intake": JsonIntake(), "log": self.log, "store": self.store, "clock": self.clock.us,
             "monotonic": self.clock.monotonic, "failpoint": self.failpoints.append,
