@@ -33,6 +33,8 @@ _POSITIONS = """
 
 def hold(connection: Connection) -> None:
     """Keep everybody from moving a position and from letting anything into the log, until the transaction ends."""
+    # The layout first: who asks for something holds its row before that of what is asked.
+    connection.execute("SELECT FROM log_layout FOR UPDATE")
     connection.execute("LOCK TABLE positions, commands, control_outbox IN EXCLUSIVE MODE")
 
 

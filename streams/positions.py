@@ -15,7 +15,7 @@ import msgspec
 import psycopg
 
 from schemas.alarms import AlarmEvent, Answer, encode_event
-from schemas.errors import CorruptState, Fenced, ServiceAway
+from schemas.errors import ConfigError, CorruptState, Fenced, ServiceAway
 from streams.log.session import connect
 
 _MOVE = """
@@ -47,8 +47,10 @@ _MOVE_WITH_OUTPUT = f"""
 class PostgresPositions:
     """Port `Positions` of one consumer in one partition; one to a thread."""
 
-    def __init__(self, dsn: str, consumer: str, *, partition: int = 0) -> None:
+    def __init__(self, dsn: str, consumer: str, *, partition: int = 0, topic: str | None = None) -> None:
+        """topic: the log that the consumer reads, "" for rows; None where nobody can move it meanwhile."""
         self._dsn = dsn
+        self._topic = topic
         self.consumer = consumer
         self.partition = partition
         self._owners: tuple[int, ...] = ()
@@ -60,17 +62,22 @@ class PostgresPositions:
         return self._owners
 
     def load(self) -> int:
-        """Take the position over and return it; 0 at the start. Raises ServiceAway."""
+        """Take the position over and return it; 0 at the start. Raises ServiceAway.
+
+        Raises ConfigError when the log has moved: positions are then numbers of another one's entries.
+        """
         self._owners = (secrets.randbits(62),)
         with self._edge() as connection:
             row = connection.execute(
                 """
-                INSERT INTO positions (consumer, partition, position, owner) VALUES (%s, %s, 0, %s)
+                INSERT INTO positions (consumer, partition, position, owner)
+                SELECT %s, %s, 0, %s FROM log_layout WHERE topic = coalesce(%s, topic)
                 ON CONFLICT (consumer, partition) DO UPDATE SET owner = excluded.owner RETURNING position
                 """,
-                (self.consumer, self.partition, self._owners[-1]),
+                (self.consumer, self.partition, self._owners[-1], self._topic),
             ).fetchone()
-        assert row is not None
+        if row is None:
+            raise ConfigError(f"the log is not {self._topic or 'in PostgreSQL'} any more.", mend="Start again.")
         return int(row[0])
 
     def commit(

@@ -38,7 +38,7 @@ from streams.ticks import HouseTime
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.housekeeping import LOGINS_S, MARKS_S, SWEEP_S, Chore, Housekeeping, OutOfService, sweep_quarantine
 from tocsin.http_server import HttpServer
-from tocsin.layout import layout_of
+from tocsin.layout import LayoutWatch, layout_of
 from tocsin.metrics import Stations
 from tocsin.parts import House, make_channels, open_door, readings_around
 from tocsin.process import Process
@@ -65,6 +65,8 @@ class ClusterProcess(Process):
         """Bring every part up. Raises ConfigError or ServiceAway with a mend; call `stop` in any case."""
         self._directory.claim()
         self.layout = layout_of(self.settings)
+        watch = LayoutWatch(self.settings, self.layout)
+        self.crew.start("layout", watch.run, watch.stop)
         mqtt_port = self._start_parts()
         standings = Standings(lambda: [crew_standing(self.crew), *self._standings()])
         Stations(standings.stations, self.metrics)

@@ -17,10 +17,9 @@ from streams.log.kafka import KafkaLog
 from streams.log.kafka_topics import make_topics
 from streams.log.session import connect
 from streams.packs import load_pack
-from tocsin.layout import kafka_config
+from tocsin.layout import kafka_config, written_layout
 from tocsin.settings import Settings
 
-_LAYOUT = "SELECT topic, partitions FROM log_layout"
 _WRITE = "UPDATE log_layout SET topic = %s, partitions = %s WHERE topic = ''"
 _ONE_PROCESS = "SELECT EXISTS (SELECT FROM positions WHERE consumer IN ('engine', 'store') AND position > 0)"
 
@@ -31,13 +30,6 @@ class Made(NamedTuple):
     topics: list[str]
     pack: str
     """Version of the rule pack that was activated; empty where each partition had one."""
-
-
-class Written(NamedTuple):
-    """What the database says of the log: no topic where it is, or will be, rows of PostgreSQL."""
-
-    topic: str
-    partitions: int
 
 
 def make_log(settings: Settings, partitions: int | None) -> Made:
@@ -77,17 +69,6 @@ def make_log(settings: Settings, partitions: int | None) -> Made:
 
 def retention_ms(settings: Settings) -> int:
     return int(settings.log_retention_h * 3_600_000)
-
-
-def written_layout(dsn: str) -> Written:
-    """Raises ServiceAway."""
-    try:
-        with connect(dsn, "tocsin-migrate") as connection:
-            row = connection.execute(_LAYOUT).fetchone()
-    except psycopg.OperationalError as error:
-        raise ServiceAway("PostgreSQL", str(error).strip()) from error
-    assert row is not None, "the table has one row from its migration on"
-    return Written(row[0], row[1])
 
 
 def _is_of_one_process(dsn: str) -> bool:

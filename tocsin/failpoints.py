@@ -21,6 +21,11 @@ NAMES = (
     "in_checkpoint",
     "while_partition_closes",
     "after_send_before_stamp",
+    "move_made_topics",
+    "move_closed_log",
+    "move_wrote_time",
+    "in_move",
+    "after_move",
 )
 
 

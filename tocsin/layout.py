@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
-from schemas.errors import ConfigError, ServiceAway
+from schemas.errors import ConfigError, Fenced, ServiceAway
 from tocsin.settings import Settings
 
 _LAYOUT = "SELECT topic, partitions FROM log_layout"
+_LOOK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,13 @@ class Layout:
     config: dict[str, str] = field(default_factory=dict, repr=False)
 
 
+class Written(NamedTuple):
+    """What the database says of the log: no topic where it is, or will be, rows of PostgreSQL."""
+
+    topic: str
+    partitions: int
+
+
 def layout_of(settings: Settings) -> Layout:
     """As `tocsin migrate` wrote it down. Raises ConfigError where something is not said, ServiceAway."""
     if not settings.kafka:
@@ -33,18 +44,53 @@ def layout_of(settings: Settings) -> Layout:
         raise ConfigError(
             "a cluster needs a PostgreSQL of its own.", field="TOCSIN_DSN", mend="Name it, or run `tocsin up`."
         )
+    written = written_layout(settings.dsn)
+    if not written.topic:
+        raise ConfigError("the cluster has no log yet.", mend="Run `tocsin migrate` with TOCSIN_KAFKA set.")
+    return Layout(settings.kafka, written.topic, written.partitions, kafka_config(settings.kafka_config))
+
+
+def written_layout(dsn: str) -> Written:
+    """Raises ServiceAway, and ConfigError where the database has no such row."""
     try:
-        with psycopg.connect(settings.dsn, application_name="tocsin-layout", connect_timeout=5) as connection:
+        with psycopg.connect(dsn, application_name="tocsin-layout", connect_timeout=5) as connection:
             row = connection.execute(_LAYOUT).fetchone()
-    except psycopg.errors.UndefinedTable as error:
-        raise ConfigError(
-            "the database was not made for this version.", field="TOCSIN_DSN", mend="Run `tocsin migrate`."
-        ) from error
+    except psycopg.errors.UndefinedTable:
+        row = None
     except psycopg.OperationalError as error:
         raise ServiceAway("PostgreSQL", str(error).strip()) from error
-    if row is None or not row[0]:
-        raise ConfigError("the cluster has no log yet.", mend="Run `tocsin migrate` with TOCSIN_KAFKA set.")
-    return Layout(settings.kafka, row[0], row[1], kafka_config(settings.kafka_config))
+    if row is None:
+        raise ConfigError(
+            "the database was not made for this version.", field="TOCSIN_DSN", mend="Run `tocsin migrate`."
+        )
+    return Written(row[0], row[1])
+
+
+class LayoutWatch:
+    """Looks now and then whether the log is still where it was when this process began; `run` blocks until `stop`.
+
+    Who writes into a log that has moved, or moves a position in it, is refused there and then; but a process that has
+    nothing to do would not notice, and take no part in what goes on elsewhere.
+    """
+
+    def __init__(self, settings: Settings, layout: Layout, *, every_s: float = _LOOK_EVERY_S) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._every_s = every_s
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Raises Fenced when the log has moved."""
+        while not self._stop.wait(self._every_s):
+            # That PostgreSQL is away is said by those who need it.
+            with suppress(ServiceAway):
+                now = layout_of(self._settings)
+                if (now.topic, now.partitions) != (self._layout.topic, self._layout.partitions):
+                    raise Fenced(f"the log has moved to {now.topic}.", mend="Start again.")
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
 
 
 def kafka_config(file: Path | None) -> dict[str, str]:

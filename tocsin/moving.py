@@ -2,8 +2,11 @@
 
 Nothing of the log itself is copied. When all of it is judged, stored and told, what the consumers know is all that
 matters: the engines' memories are dealt out by the enterprises' new partitions, and everybody goes on behind the end of
-a new topic. The rows of it change in one transaction; before that nothing that is in use is touched. The log of one
-process moves into Kafka in the same way.
+a new topic. The log of one process moves into Kafka in the same way.
+
+The old log is closed first, so that nothing is acknowledged that nobody will read; then all rows change in one
+transaction. A move that was killed before it is done again from its beginning, or undone by `tocsin migrate`, which
+opens the log as it was.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from alerting import moving as alerting
 from schemas.entries import Tick
 from schemas.errors import ConfigError, CorruptState, ServiceAway
 from schemas.identity import partition_of
-from schemas.kafka import log_topic, topics
+from schemas.kafka import log_topic, topics, workers_group
 from schemas.readings import ReadingBatch
 from streams import moving as streams
 from streams.checkpoints import PostgresCheckpoints
@@ -30,15 +33,17 @@ from streams.engine import Engine
 from streams.engine_moving import deal_out
 from streams.log.kafka import KafkaLog
 from streams.log.kafka_reader import KafkaLogReader
-from streams.log.kafka_topics import ends_of, make_topics
+from streams.log.kafka_topics import close_topic, ends_of, make_topics, members_of
+from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
 from streams.log.session import connect
 from streams.packs import parse_pack
 from streams.ports import LogReader, Snapshot
 from streams.positions import PostgresPositions
 from streams.ticking import last_logged_us
-from tocsin.cluster_log import retention_ms, written_layout
-from tocsin.layout import kafka_config
+from tocsin.cluster_log import retention_ms
+from tocsin.failpoints import Failpoint, none
+from tocsin.layout import kafka_config, written_layout
 from tocsin.settings import Settings
 
 QUIET_S = 3.0
@@ -62,36 +67,50 @@ class Source:
     ends: Callable[[], dict[int, tuple[int, int]]]
     """Partition → numbers of its first and last entries."""
     reader: Callable[[int], ClosableReader]
+    judges: Callable[[], int]
+    """How many processes judge it now, as far as that can be seen."""
+    close: Callable[[], None]
+    """From here on whoever writes into it is refused, and told to start again."""
+    open: Callable[[], object]
+    """Undoes `close`."""
 
 
-def move_log(settings: Settings, partitions: int) -> str:
+def move_log(settings: Settings, partitions: int, failpoint: Failpoint = none) -> str:
     """Move the log to `partitions` partitions, in some seconds and more; returns the name of its topic.
 
-    Doors, bridges, workers and desks must be stopped. Raises ConfigError naming what is not as it must be, ServiceAway,
-    CorruptState; nothing has changed then, but that the new topics may be there.
+    Harmless when it is there already. Doors, bridges, workers and desks must be stopped. Raises ConfigError naming what
+    is not as it must be, and CorruptState; nothing has changed then, but that the new topics may be there. Raises
+    ServiceAway: then the log may be closed, until the move is done again or undone.
     """
-    source = _source(settings)
-    if source.topic == log_topic(partitions):
-        raise ConfigError(f"the log has {partitions} partitions.", field="--move-to-partitions")
+    source, topic = _source(settings), log_topic(partitions)
+    if source.topic == topic:
+        return topic
     before = source.ends()
     positions = _positions(settings.dsn)
     _check_consumers(positions)
-    for partition in range(source.partitions):
-        _check_taken(source, partition, positions)
-    engines = [_engine(settings.dsn, source, partition, positions) for partition in range(source.partitions)]
-    targets = [_fresh(partition) for partition in range(partitions)]
-    now_us = _last_us(source, before)
-    deal_out(engines, targets)
+    if source.judges():
+        raise ConfigError("a worker is at work.", mend="Stop all of them, wait some seconds, and move then.")
+    time.sleep(QUIET_S)
+    _check_quiet(source, before)
     config = kafka_config(settings.kafka_config)
     make_topics(settings.kafka, topics(partitions, retention_ms(settings)), config)
-    topic = log_topic(partitions)
-    if now_us:
-        # The new log's time goes on where the old one's stands; nobody judges this tick again.
-        with KafkaLog(settings.kafka, topic, partitions, config) as log:
-            log.append([Tick(now_us)])
-    places = {p: ends.last for p, ends in ends_of(settings.kafka, topic, range(partitions), config).items()}
-    time.sleep(QUIET_S)
-    _commit(settings.dsn, source, before, positions, targets, places)
+    failpoint("move_made_topics")
+    source.close()
+    failpoint("move_closed_log")
+    try:
+        targets = _deal_out(settings.dsn, source, positions, partitions)
+        now_us = _last_us(source, before)
+        if now_us:
+            # The new log's time goes on where the old one's stands; nobody judges this tick again.
+            with KafkaLog(settings.kafka, topic, partitions, config) as log:
+                log.append([Tick(now_us)])
+        failpoint("move_wrote_time")
+        places = {p: ends.last for p, ends in ends_of(settings.kafka, topic, range(partitions), config).items()}
+        _commit(settings.dsn, source, before, positions, targets, places, failpoint)
+    except (ConfigError, CorruptState):
+        source.open()
+        raise
+    failpoint("after_move")
     _log.info("log_moved", of=source.topic, to=topic, partitions=partitions)
     return topic
 
@@ -99,7 +118,16 @@ def move_log(settings: Settings, partitions: int) -> str:
 def _source(settings: Settings) -> Source:
     written = written_layout(settings.dsn)
     if not written.topic:
-        return Source("", 1, partial(_ends_of_rows, settings.dsn), lambda _: PostgresLogReader(settings.dsn))
+        return Source(
+            "",
+            1,
+            partial(_ends_of_rows, settings.dsn),
+            lambda _: PostgresLogReader(settings.dsn),
+            judges=lambda: 0,
+            # Its writer is fenced by one that comes later; whoever starts after us, after the rows have moved, is told.
+            close=lambda: PostgresLogWriter(settings.dsn).close(),
+            open=lambda: None,
+        )
     config = kafka_config(settings.kafka_config)
 
     def ends() -> dict[int, tuple[int, int]]:
@@ -111,7 +139,15 @@ def _source(settings: Settings) -> Source:
     def reader(partition: int) -> ClosableReader:
         return KafkaLogReader(settings.kafka, written.topic, partition, config, unreadable=_passed_over)
 
-    return Source(written.topic, written.partitions, ends, reader)
+    return Source(
+        written.topic,
+        written.partitions,
+        ends,
+        reader,
+        judges=lambda: members_of(settings.kafka, workers_group(written.topic), config),
+        close=lambda: close_topic(settings.kafka, written.topic, config),
+        open=lambda: make_topics(settings.kafka, topics(written.partitions, retention_ms(settings)), config),
+    )
 
 
 def _ends_of_rows(dsn: str) -> dict[int, tuple[int, int]]:
@@ -142,6 +178,15 @@ def _check_consumers(positions: Mapping[tuple[str, int], int]) -> None:
         raise ConfigError(f"nobody here knows how to move {', '.join(sorted(strange))}.", mend="Upgrade Tocsin.")
 
 
+def _check_quiet(source: Source, before: Mapping[int, tuple[int, int]]) -> None:
+    now = source.ends()
+    if any(now[partition][1] != last for partition, (_, last) in before.items()):
+        raise ConfigError(
+            "somebody writes into the log.",
+            mend="Stop doors and bridges, or `tocsin up`, leave the workers running for a minute, and move then.",
+        )
+
+
 def _check_taken(source: Source, partition: int, positions: Mapping[tuple[str, int], int]) -> None:
     """Everything must be judged, and every reading stored."""
     for consumer in _STREAMS:
@@ -164,6 +209,18 @@ def _first_left(reader: LogReader, position: int, *, readings_only: bool) -> int
                 return entry.number
         at = entries[-1].number
     return None
+
+
+def _deal_out(
+    dsn: str, source: Source, positions: Mapping[tuple[str, int], int], partitions: int
+) -> list[Engine]:
+    """The engines of the new number of partitions. Raises ConfigError when something in the log waits for somebody."""
+    for partition in range(source.partitions):
+        _check_taken(source, partition, positions)
+    engines = [_engine(dsn, source, partition, positions) for partition in range(source.partitions)]
+    targets = [_fresh(partition) for partition in range(partitions)]
+    deal_out(engines, targets)
+    return targets
 
 
 def _fresh(partition: int) -> Engine:
@@ -206,6 +263,7 @@ def _commit(
     positions: Mapping[tuple[str, int], int],
     targets: Sequence[Engine],
     places: Mapping[int, int],
+    failpoint: Failpoint,
 ) -> None:
     partitions = len(targets)
     where = partial(partition_of, partitions=partitions)
@@ -224,8 +282,11 @@ def _commit(
             streams.place_waiting(connection, where)
             alerting.move_alarms(connection, where, partitions, seq)
             streams.write_layout(connection, log_topic(partitions), partitions)
+            failpoint("in_move")
     except psycopg.OperationalError as error:
-        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+        raise ServiceAway(
+            "PostgreSQL", str(error).strip(), mend="Call it again, or undo it by `tocsin migrate`."
+        ) from error
 
 
 def _check_unmoved(
@@ -235,16 +296,9 @@ def _check_unmoved(
     positions: Mapping[tuple[str, int], int],
 ) -> None:
     """From here on nobody can move a position; that nobody has done so, and that nobody writes, is seen now."""
-    layout = connection.execute("SELECT topic, partitions FROM log_layout FOR UPDATE").fetchone()
+    layout = connection.execute("SELECT topic, partitions FROM log_layout").fetchone()
     rows = connection.execute("SELECT consumer, partition, position FROM positions").fetchall()
     now = {(consumer, partition): position for consumer, partition, position in rows}
-    ends = {partition: last for partition, (_, last) in source.ends().items()}
-    if (
-        layout != (source.topic, source.partitions)
-        or now != dict(positions)
-        or ends != {p: e[1] for p, e in before.items()}
-    ):
-        raise ConfigError(
-            "somebody writes into the log, or reads on in it.",
-            mend="Stop doors, bridges and workers, or `tocsin up`, and move then.",
-        )
+    if layout != (source.topic, source.partitions) or now != dict(positions):
+        raise ConfigError("somebody reads on in the log, or moves it.", mend="Stop workers, or `tocsin up`.")
+    _check_quiet(source, before)

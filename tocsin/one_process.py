@@ -27,6 +27,7 @@ from ingest.commit_rows import RoundRows
 from ingest.store_sessions import PostgresSessions
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
+from schemas.errors import ConfigError
 from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
@@ -47,6 +48,7 @@ from tocsin.housekeeping import (
     sweep_quarantine,
 )
 from tocsin.http_server import HttpServer
+from tocsin.layout import written_layout
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
 from tocsin.parts import make_channels, make_judging, open_door, readings_around
@@ -134,6 +136,13 @@ class OneProcess(Process):
 
     def _open_log(self) -> None:
         settings = self.settings
+        layout = written_layout(self.dsn)
+        if layout.topic:
+            raise ConfigError(
+                f"the database is that of a cluster, whose log is {layout.topic}.",
+                field="TOCSIN_DSN",
+                mend="Run `tocsin door`, `tocsin worker` and `tocsin desk`, or name another database.",
+            )
         self.writer = PostgresLogWriter(self.dsn)
         self._closers.append(self.writer.close)
         self._activate_pack()

@@ -92,13 +92,14 @@ def make_judging(
     dsn: str,
     reader: LogReader,
     *,
+    topic: str = "",
     partition: int = 0,
     on_events: Callable[[], None],
     failpoint: Callable[[str], None],
 ) -> tuple[Engine, Judging]:
-    """An engine with the consumer that runs it over one partition."""
+    """An engine with the consumer that runs it over one partition; topic: the log that `reader` reads."""
     engine = Engine(None, partition=partition, read_pack=parse_pack)
-    positions = PostgresPositions(dsn, "engine", partition=partition)
+    positions = PostgresPositions(dsn, "engine", partition=partition, topic=topic)
     judging = Judging(
         engine,
         reader,

@@ -94,7 +94,13 @@ class WorkerProcess(ClusterProcess):
 
     def _make_life(self, partition: int, reader: LogReader) -> JudgedPartition:
         engine, judging = make_judging(
-            self.settings, self.dsn, reader, partition=partition, on_events=lambda: None, failpoint=self._failpoint
+            self.settings,
+            self.dsn,
+            reader,
+            topic=self.layout.topic,
+            partition=partition,
+            on_events=lambda: None,
+            failpoint=self._failpoint,
         )
         life = JudgedPartition(
             partition,

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError
 
-from schemas.errors import ConfigError, ServiceAway, TocsinError
+from schemas.errors import ConfigError, Fenced, ServiceAway, TocsinError
 
 _log = structlog.get_logger(__name__)
 _AGAIN_S = 10.0
@@ -54,8 +54,16 @@ def client_config(
 
 
 def translated(error: KafkaError) -> TocsinError:
-    """A failure of Kafka in our words: ConfigError where only a person can mend it, else ServiceAway."""
+    """A failure of Kafka in our words: ConfigError where only a person can mend it, else ServiceAway.
+
+    Fenced where the topic takes no records any more (`streams.log.kafka_topics.close_topic`): ours are never too large.
+    """
     code = error.code()
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        return Fenced(
+            f"the log takes no entries: it has moved, or is about to ({error.str()}).",
+            mend="Start again; if it goes on, finish the move, or undo it by `tocsin migrate`.",
+        )
     if code in _REFUSED:
         return ConfigError(f"Kafka refuses us: {error.str()}", mend="Look at TOCSIN_KAFKA_CONFIG and Kafka's own ACLs.")
     mend = "Make the topics with `tocsin migrate`." if code in _MISSING else ""

@@ -24,6 +24,7 @@ from streams.log.kafka_clients import client_config, translated
 
 _PATIENCE_S = 10.0
 _LOOK_S = 0.02
+_CLOSED = {"max.message.bytes": "0"}
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()
 _T = TypeVar("_T")
 
@@ -66,6 +67,22 @@ def make_topics(servers: str, topics: Iterable[Topic], config: Mapping[str, str]
     return [topic.name for topic in missing]
 
 
+def close_topic(servers: str, name: str, config: Mapping[str, str] | None = None) -> None:
+    """Let nobody write into a topic any more, whoever has it open; what it holds stays. `make_topics` opens it again.
+
+    Raises as `make_topics` does.
+    """
+    _change(AdminClient(client_config(servers, config or {})), {name: _CLOSED})
+
+
+def members_of(servers: str, group: str, config: Mapping[str, str] | None = None) -> int:
+    """How many consumers a group has now, those included that died within their session. Raises as `make_topics`."""
+    admin = AdminClient(client_config(servers, config or {}))
+    (asked,) = admin.describe_consumer_groups([group], request_timeout=_PATIENCE_S).values()
+    found = _answer(asked, unless=KafkaError.GROUP_ID_NOT_FOUND)
+    return 0 if found is None else len(found.members)
+
+
 def partitions_of(servers: str, names: Sequence[str], config: Mapping[str, str] | None = None) -> dict[str, int]:
     """How many partitions each of the topics has, those left out that do not exist. Raises as `make_topics` does."""
     try:
@@ -106,18 +123,32 @@ def _set(admin: AdminClient, topics: Sequence[Topic]) -> None:
     """Change what is not as declared."""
     if not topics:
         return
-    changed: list[ConfigResource] = []
+    changed: dict[str, Mapping[str, str]] = {}
     described = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics])
     wanted = {topic.name: topic.settings() for topic in topics}
     for resource, future in described.items():
         now = _answer(future)
-        entries = [
-            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        changed[resource.name] = {
+            name: value
             for name, value in wanted[resource.name].items()
             if name not in now or now[name].value != value
-        ]
-        if entries:
-            changed.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=entries))
+        }
+    _change(admin, changed)
+
+
+def _change(admin: AdminClient, settings: Mapping[str, Mapping[str, str]]) -> None:
+    """Give topics, by name, these of their settings."""
+    changed = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in new.items()
+            ],
+        )
+        for topic, new in settings.items()
+        if new
+    ]
     for future in admin.incremental_alter_configs(changed).values() if changed else ():
         _answer(future)
 

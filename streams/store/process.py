@@ -36,6 +36,7 @@ FENCED_EXIT = 3
 """Exit code when another store has taken over: do not start it again."""
 _DAY_US = 86_400_000_000
 _STDIN = 0
+_MOVED = "SELECT topic FROM log_layout WHERE topic NOT IN ('', %s)"
 
 
 class StoreSettings(msgspec.Struct, frozen=True):
@@ -109,6 +110,10 @@ def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Fail
             return
         with _log_reader(settings) as reader:
             writer = BlockWriter(connection, reader, retention_us)
+            # Behind the taking over: from here on a log that moves fences us.
+            moved = connection.execute(_MOVED, (settings.topic,)).fetchone()
+            if moved is not None:
+                raise Fenced(f"the log has moved to {moved[0]}.", mend="Start again.")
             keeper = Keeper(settings.dsn, writer, retention_us=retention_us, failpoint=failpoint)
             follower = Follower(reader, writer, gather_s=settings.gather_s, block_readings=settings.block_readings)
             keeper.start()

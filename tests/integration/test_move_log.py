@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,7 +22,7 @@ from alerting.channels.mqtt_events import MqttEvents
 from alerting.routes import Recipient, Routes
 from schemas.alarms import AlarmEvent, decode_event
 from schemas.entries import DeviceFacts, Entry, PackActivated, Payload, Sensor, Sensors, Tick, encode
-from schemas.errors import ConfigError, CorruptState
+from schemas.errors import ConfigError, CorruptState, Fenced
 from schemas.identity import id_of, partition_of
 from schemas.readings import ReadingBatch
 from streams.checkpoints import PostgresCheckpoints
@@ -33,14 +38,18 @@ from streams.log.reader import PostgresLogReader
 from streams.packs import load_pack, parse_pack
 from streams.ports import LogReader
 from streams.positions import PostgresPositions
+from streams.store.process import StoreSettings, follow
+from streams.worker.app import Worker
 from tests.alerting_world import HandClock, HeldChannel, make_desk
 from tests.kafka_topics import forget_cluster
 from tests.waiting import until
 from tocsin import moving
 from tocsin.cluster_log import make_log
-from tocsin.layout import layout_of
+from tocsin.failpoints import NAMES
+from tocsin.layout import LayoutWatch, layout_of
 from tocsin.local.kafka import Kafka
 from tocsin.moving import move_log
+from tocsin.one_process import OneProcess
 from tocsin.settings import Settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
@@ -119,7 +128,7 @@ class Cluster:
 
     def rows(self, query: str) -> list[Any]:
         with psycopg.connect(self.dsn) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()
 
 
 def judge_to(dsn: str, reader: LogReader, partition: int, last: int) -> None:
@@ -304,13 +313,79 @@ def test_a_writer_or_a_desk_at_work_is_seen(cluster: Cluster, monkeypatch: pytes
         move_log(cluster.settings, 5)
     desk.stop()
     desk.run()
-    with KafkaLog(layout.servers, layout.topic, layout.partitions) as log, ExitStack() as stack:
+    with KafkaLog(layout.servers, layout.topic, layout.partitions) as log:
         # A tick while the move waits whether one comes.
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(
-            moving.time, "sleep", lambda _: log.append([Tick(START + 6_000_000)])
-        )
+        monkeypatch.setattr("tocsin.moving.time.sleep", lambda _: log.append([Tick(START + 6_000_000)]))
         with pytest.raises(ConfigError, match="somebody writes into the log"):
             move_log(cluster.settings, 5)
+        log.append([Tick(START + 7_000_000)])
+
+
+def test_a_worker_at_work_is_seen(cluster: Cluster, tmp_path: Path) -> None:
+    """It would go on waiting for entries of a log that nobody writes."""
+    layout = layout_of(cluster.settings)
+    worker = Worker(
+        layout.servers,
+        layout.topic,
+        live=lambda partition, reader: HeldLife(),
+        keep=lambda run: None,
+        unreadable=lambda *_: None,
+        data=tmp_path,
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        until(lambda: bool(worker.partitions.owned()), "the worker is in its group", 60.0)
+        with pytest.raises(ConfigError, match="a worker is at work"):
+            move_log(cluster.settings, 5)
+    finally:
+        worker.stop()
+        thread.join(30.0)
+
+
+class HeldLife:
+    """Port `PartitionLife` that does nothing."""
+
+    checkpointed = 0
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        self._stopped.wait()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+def test_who_had_the_old_log_open_is_fenced_whatever_he_does(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A door that was cut off for the time of the move must not acknowledge into a log that nobody reads."""
+    cluster.feed(range(5))
+    cluster.judge()
+    layout = layout_of(cluster.settings)
+    with KafkaLog(layout.servers, layout.topic, layout.partitions) as door:
+        door.append([Tick(START + 5_000_000)])
+        cluster.judge()
+        move_log(cluster.settings, 5)
+        for write in (door.append, door.at(1).put):
+            with pytest.raises(Fenced, match="it has moved"):
+                write([Tick(START + 6_000_000)])
+    with (
+        closing(PostgresPositions(cluster.dsn, "engine", partition=1, topic=layout.topic)) as worker,
+        pytest.raises(ConfigError, match=r"not tocsin\.log\.3 any more"),
+    ):
+        worker.load()
+    with pytest.raises(Fenced, match=r"moved to tocsin\.log\.5"):
+        LayoutWatch(cluster.settings, layout, every_s=0.0).run()
+    with pytest.raises(Fenced, match=r"moved to tocsin\.log\.5"):
+        follow(StoreSettings(cluster.dsn, kafka=layout.servers, topic=layout.topic, partitions=3), threading.Event())
+    monkeypatch.setattr("tocsin.one_process.warm_up", lambda: None)
+    one = OneProcess(Settings.told(dsn=cluster.dsn, data=tmp_path))
+    with pytest.raises(ConfigError, match="that of a cluster"):
+        one.start()
+    one.stop()
 
 
 def test_the_log_of_one_process_moves_into_kafka(
@@ -333,6 +408,47 @@ def test_the_log_of_one_process_moves_into_kafka(
     cluster.feed(range(70, 180))
     cluster.judge()
     assert told(dsn) == unmoved
+
+
+KILLS = [name for name in NAMES if "move" in name]
+
+
+def killed_at(settings: Settings, point: str) -> None:
+    """Call the command, which dies there."""
+    told = {"TOCSIN_KAFKA": settings.kafka, "TOCSIN_DSN": settings.dsn, "TOCSIN_FAILPOINT": point}
+    words = [sys.executable, "-m", "tocsin", "migrate", "--move-to-partitions", "5"]
+    done = subprocess.run(words, env=os.environ | told, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_move_that_was_killed_is_done_again(cluster: Cluster, unmoved: dict[tuple[str, int], AlarmEvent]) -> None:
+    """Wherever it died: either nothing has moved, or all of it has."""
+    cluster.feed(range(70))
+    cluster.judge()
+    before = cluster.rows("SELECT consumer, partition, position FROM positions ORDER BY 1, 2")
+    for point in KILLS:
+        killed_at(cluster.settings, point)
+        has_moved = layout_of(cluster.settings).partitions == 5
+        after = cluster.rows("SELECT consumer, partition, position FROM positions ORDER BY 1, 2")
+        assert has_moved == (after != before) == (point == "after_move")
+    assert move_log(cluster.settings, 5) == "tocsin.log.5"
+    cluster.feed(range(70, 180))
+    cluster.judge()
+    assert told(cluster.dsn) == unmoved
+
+
+def test_a_move_that_was_killed_is_undone(cluster: Cluster, unmoved: dict[tuple[str, int], AlarmEvent]) -> None:
+    """Whoever must go on at once goes on with the log as it was."""
+    cluster.feed(range(70))
+    cluster.judge()
+    killed_at(cluster.settings, "move_wrote_time")
+    with pytest.raises(Fenced):
+        cluster.feed(range(70, 71))
+    make_log(cluster.settings, None)
+    cluster.feed(range(70, 180))
+    cluster.judge()
+    assert layout_of(cluster.settings).partitions == 3
+    assert told(cluster.dsn) == unmoved
 
 
 def test_a_checkpoint_without_its_log_is_a_stop(cluster: Cluster) -> None:

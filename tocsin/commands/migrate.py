@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from schemas.errors import ConfigError
+from tocsin import failpoints
 from tocsin.data_directory import DataDirectory
 from tocsin.migrate import Migration
 from tocsin.migrate import migrate as apply
@@ -24,6 +25,12 @@ def migrate(
     partitions: Annotated[
         int | None, typer.Option(min=1, help="Of a cluster's new log; 8 where not said. Needs TOCSIN_KAFKA.")
     ] = None,
+    move: Annotated[
+        int | None,
+        typer.Option(
+            "--move-to-partitions", min=1, help="Move the log to another number. All parts must be stopped before."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Apply the migrations that the database lacks, and with TOCSIN_KAFKA make a cluster's topics and its log.
@@ -35,10 +42,15 @@ def migrate(
     settings = Settings.told(data=data)
     if settings.kafka and not settings.dsn:
         raise ConfigError("a cluster needs a PostgreSQL of its own.", field="TOCSIN_DSN", mend="Name it.")
-    if partitions is not None and not settings.kafka:
-        raise ConfigError("one process has one partition.", field="--partitions", mend="Name a Kafka: TOCSIN_KAFKA.")
+    if (partitions or move) and not settings.kafka:
+        field = "--partitions" if partitions else "--move-to-partitions"
+        raise ConfigError("one process has one partition.", field=field, mend="Name a Kafka: TOCSIN_KAFKA.")
+    if partitions and move:
+        raise ConfigError("a new log is made with them.", field="--partitions", mend="Leave it out.")
     done: list[dict[str, str]] = [{"version": one.version, "name": one.name} for one in _migrate(settings)]
-    if settings.kafka:
+    if move:
+        done += _move_log(settings, move)
+    elif settings.kafka:
         done += _make_log(settings, partitions)
     if json:
         typer.echo(json_text.dumps(done))
@@ -52,6 +64,8 @@ def migrate(
 def _line(done: dict[str, str]) -> str:
     if "version" in done:
         return f"applied {done['version']} {done['name']}"
+    if "log" in done:
+        return f"the log is {done['log']}"
     return f"made topic {done['topic']}" if "topic" in done else f"activated rules {done['rules']}"
 
 
@@ -60,6 +74,12 @@ def _make_log(settings: Settings, partitions: int | None) -> list[dict[str, str]
 
     made = make_log(settings, partitions)
     return [{"topic": topic} for topic in made.topics] + ([{"rules": made.pack}] if made.pack else [])
+
+
+def _move_log(settings: Settings, partitions: int) -> list[dict[str, str]]:
+    from tocsin.moving import move_log  # noqa: PLC0415  one process needs no client of Kafka
+
+    return [{"log": move_log(settings, partitions, failpoints.from_setting(settings.failpoint))}]
 
 
 def _migrate(settings: Settings) -> list[Migration]:
