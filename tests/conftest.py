@@ -1,4 +1,4 @@
-"""What every test may ask for: a PostgreSQL of its own, a fresh, migrated database in it, and a Kafka."""
+"""What every test may ask for: a PostgreSQL of its own, a fresh, migrated database in it, a Kafka, a TimescaleDB."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 import pytest
@@ -18,6 +18,7 @@ from tocsin.postgres import EmbeddedPostgres
 from tocsin.settings import Settings
 
 if TYPE_CHECKING:
+    from tests.timescale import Timescale
     from tocsin.local.kafka import Kafka
 
 _names = (f"test_{number}" for number in itertools.count(1))
@@ -57,9 +58,44 @@ def kafka() -> Iterator[Kafka]:
         try:
             server.start()
         except ConfigError as error:
-            say = pytest.fail if os.environ.get("TOCSIN_REQUIRE") == "all" else pytest.skip
-            say(str(error))
+            _there_is_none(error)
         try:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def timescale() -> Iterator[Timescale]:
+    """A PostgreSQL with TimescaleDB for the whole session, or the one that TOCSIN_TEST_TIMESCALE names."""
+    from tests.timescale import Timescale
+
+    server = Timescale(os.environ.get("TOCSIN_TEST_TIMESCALE", ""))
+    try:
+        try:
+            server.start()
+        except ConfigError as error:
+            _there_is_none(error)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def timescale_dsn(timescale: Timescale) -> Iterator[str]:
+    """A fresh database with TimescaleDB and every migration applied, gone after the test."""
+    with timescale.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture(params=["plain", pytest.param("timescale", marks=pytest.mark.timescale)])
+def any_dsn(request: pytest.FixtureRequest) -> str:
+    """A fresh database with every migration applied: on PostgreSQL alone, then with TimescaleDB."""
+    dsn: str = request.getfixturevalue("dsn" if request.param == "plain" else "timescale_dsn")
+    return dsn
+
+
+def _there_is_none(error: ConfigError) -> NoReturn:
+    if os.environ.get("TOCSIN_REQUIRE") == "all":
+        pytest.fail(str(error))
+    pytest.skip(str(error))

@@ -74,11 +74,20 @@ def elements(array: bytes | None, kind: str) -> Any:
     return np.frombuffer(array, [("length", ">i4"), ("element", kind)], offset=_ARRAY_HEAD)["element"]
 
 
+def wait_briefly(connection: Connection) -> None:
+    """For what this transaction locks: whoever waits holds up all who come after; so give up soon and come again.
+
+    Then a statement raises psycopg.errors.LockNotAvailable.
+    """
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT_MS)))
+
+
 def instant(us: int) -> sql.Literal:
     """A time in µs since 1970 as a literal of SQL."""
     return sql.Literal(_EPOCH + timedelta(microseconds=us))
 
 
+_LOCK_TIMEOUT_MS = 300
 _ARRAY_HEAD = 20
 """Bytes before the first element: dimensions, whether there are nulls, type, length, lower bound."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

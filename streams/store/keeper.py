@@ -1,4 +1,4 @@
-"""The work behind the blocks, in a thread of its own: close, take in late readings, merge, forget, save last values."""
+"""The work behind the blocks, in a thread of its own: close, take in late readings, merge, roll up, forget, save."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from contextlib import suppress
 
 import psycopg
 
-from streams.store.closing import Failpoint, close_part, due_part, take_in_late
+from streams.store.aggregates import Aggregates
+from streams.store.closing import Failpoint, close_part, due_part
 from streams.store.edge import Connection, session, translated
+from streams.store.editions import Edition
 from streams.store.last_values import save_last_values
+from streams.store.late import take_in_late
 from streams.store.merging import drop_closed_blocks, drop_too_old, merge_some
+from streams.store.rolling import DAILY_KEPT_US, drop_old_roll_ups, roll_up_some
 from streams.store.writer import BlockWriter
 
 _LOOK_EVERY_S = 1.0
@@ -31,6 +35,7 @@ class Keeper:
         self,
         dsn: str,
         writer: BlockWriter,
+        edition: Edition,
         *,
         retention_us: int,
         failpoint: Failpoint,
@@ -38,6 +43,8 @@ class Keeper:
     ) -> None:
         self._dsn = dsn
         self._writer = writer
+        self._edition = edition
+        self._aggregates = Aggregates()
         self._retention_us = retention_us
         self._failpoint = failpoint
         self._clock = clock
@@ -85,17 +92,24 @@ class Keeper:
         if part is not None:
             self._writer.withdraw_part(part.part)
             with translated(needed_bytes=100 * part.readings):
-                close_part(connection, part, self._failpoint)
+                close_part(connection, self._edition, part, self._failpoint)
             return True
         if self._should_save():
             self.save(connection)
             return True
         return (
             drop_closed_blocks(connection)
-            or drop_too_old(connection, stream_us, self._retention_us)
-            or take_in_late(connection, stream_us)
+            or drop_too_old(connection, self._edition, stream_us, self._retention_us)
+            or take_in_late(connection, self._edition, stream_us)
             or merge_some(connection, stream_us)
+            or self._roll_up(connection, stream_us)
         )
+
+    def _roll_up(self, connection: Connection, stream_us: int) -> bool:
+        if self._edition.aggregates:
+            return self._aggregates.step(connection, stream_us, self._retention_us)
+        hours_us, days_us = stream_us - self._retention_us, stream_us - DAILY_KEPT_US
+        return roll_up_some(connection, stream_us) or drop_old_roll_ups(connection, hours_us, days_us)
 
     def save(self, connection: Connection) -> None:
         """Write the last values that changed."""

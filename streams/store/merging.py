@@ -10,18 +10,19 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from streams.store.closing import attach_partition, index_partition, make_partition, partitions_of
-from streams.store.edge import Connection, instant
+from streams.store.edge import Connection, instant, wait_briefly
+from streams.store.editions import Edition
+from streams.store.partitions import ALL_TIME, attach_partition, index_partition, make_partition, partitions_of
 from streams.store.parts import Partition, next_merge, too_old
 
-_LOCK_TIMEOUT_MS = 300
 _TRIES = 20
-ALL_TIME = (-(1 << 62), 1 << 62)
-"""Start and end that leave out nothing."""
 
 
 def merge_some(connection: Connection, stream_us: int) -> bool:
-    """Merge one run of neighbours; False when there is none to merge, or readers did not let us."""
+    """Merge one run of neighbours; False when there is none to merge, or readers did not let us.
+
+    Chunks of a hypertable are days already, so there never is one.
+    """
     run = next_merge(partitions_of(connection, *ALL_TIME), stream_us)
     if not run:
         return False
@@ -45,17 +46,21 @@ def merge_some(connection: Connection, stream_us: int) -> bool:
     return True
 
 
-def drop_too_old(connection: Connection, stream_us: int, retention_us: int) -> bool:
+def drop_too_old(connection: Connection, edition: Edition, stream_us: int, retention_us: int) -> bool:
     """Drop the partitions past the retention, and late readings with them; False when there were none to drop."""
     old = too_old(partitions_of(connection, *ALL_TIME), stream_us, retention_us)
     if not old:
         return False
     try:
         with connection.transaction():
-            _drop(connection, old)
-            connection.execute(
-                sql.SQL("DELETE FROM late_readings WHERE event_time < {}").format(instant(max(p.end_us for p in old)))
-            )
+            until = instant(max(p.end_us for p in old))
+            if edition.native:
+                _drop(connection, old)
+            else:
+                wait_briefly(connection)
+                connection.execute(sql.SQL("SELECT drop_chunks('timely_readings', older_than => {})").format(until))
+                _forget(connection, old)
+            connection.execute(sql.SQL("DELETE FROM late_readings WHERE event_time < {}").format(until))
     except psycopg.errors.LockNotAvailable:
         return False
     return True
@@ -71,7 +76,7 @@ def drop_closed_blocks(connection: Connection) -> bool:
     try:
         for (name,) in rows:
             with connection.transaction():
-                _wait_briefly(connection)
+                wait_briefly(connection)
                 connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     except psycopg.errors.LockNotAvailable:
         return False
@@ -93,12 +98,11 @@ def _exchange(connection: Connection, run: Sequence[Partition], made: Partition,
 
 
 def _drop(connection: Connection, partitions: Sequence[Partition]) -> None:
-    names = [p.name for p in partitions]
-    _wait_briefly(connection)
-    connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(map(sql.Identifier, names))))
-    connection.execute("DELETE FROM reading_partitions WHERE name = ANY(%s)", (names,))
+    wait_briefly(connection)
+    names = (sql.Identifier(p.name) for p in partitions)
+    connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(names)))
+    _forget(connection, partitions)
 
 
-def _wait_briefly(connection: Connection) -> None:
-    """Whoever waits for a lock holds up all who come after; so give up soon and come again."""
-    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT_MS)))
+def _forget(connection: Connection, partitions: Sequence[Partition]) -> None:
+    connection.execute("DELETE FROM reading_partitions WHERE name = ANY(%s)", ([p.name for p in partitions],))

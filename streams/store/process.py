@@ -25,6 +25,7 @@ from streams.ports import PartitionsReader
 from streams.store.blocks import compile_kernels
 from streams.store.closing import Failpoint
 from streams.store.edge import session
+from streams.store.editions import edition_of
 from streams.store.follower import BLOCK_READINGS, GATHER_S, Follower
 from streams.store.keeper import Keeper
 from streams.store.leading import lead
@@ -114,7 +115,8 @@ def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Fail
             moved = connection.execute(_MOVED, (settings.topic,)).fetchone()
             if moved is not None:
                 raise Fenced(f"the log has moved to {moved[0]}.", mend="Start again.")
-            keeper = Keeper(settings.dsn, writer, retention_us=retention_us, failpoint=failpoint)
+            edition = edition_of(connection)
+            keeper = Keeper(settings.dsn, writer, edition, retention_us=retention_us, failpoint=failpoint)
             follower = Follower(reader, writer, gather_s=settings.gather_s, block_readings=settings.block_readings)
             keeper.start()
             try:

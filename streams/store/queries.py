@@ -23,11 +23,11 @@ from streams.store.blocks import (
     in_order,
     read_bodies,
 )
-from streams.store.closing import partitions_of, read_blocks
+from streams.store.closing import read_blocks
 from streams.store.edge import Connection, elements, fetch_columns, instant, translated
 from streams.store.last_values import read_last_values
-from streams.store.merging import ALL_TIME
 from streams.store.newest import LastValues
+from streams.store.partitions import ALL_TIME, partitions_of
 from streams.store.parts import next_merge
 
 _COLUMNS = (
@@ -130,7 +130,7 @@ def readings_between(connection: Connection, start_us: int, end_us: int) -> Iter
     """
     with translated(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        total = sum(readings for _, _, readings in _pieces(connection, start_us, end_us))
+        total = sum(readings for *_, readings in _pieces(connection, start_us, end_us))
         step = max(1, min(BUCKETS, BUCKETS * _SLICE_READINGS // max(total, 1)))
         for low in range(0, BUCKETS, step):
             blocks = read_blocks(
@@ -169,8 +169,13 @@ def count_between(connection: Connection, start_us: int, end_us: int) -> int:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             total = 0
-            for name, whole, readings in _pieces(connection, start_us, end_us):
-                total += readings if whole else _count_piece(connection, name, start_us, end_us)
+            for part, low, high, readings in _pieces(connection, start_us, end_us):
+                if start_us <= low and high <= end_us:
+                    total += readings
+                elif part is None:
+                    total += _count_closed(connection, max(start_us, low), min(end_us, high))
+                else:
+                    total += _count_open(connection, part, start_us, end_us)
             return total
 
 
@@ -213,40 +218,37 @@ def _rows_between(
     return _batch(sensor_id, columns)
 
 
-def _pieces(connection: Connection, start_us: int, end_us: int) -> list[tuple[str, bool, int]]:
-    """(table, lies within [start, end), readings) of the partitions and open parts that overlap [start, end)."""
+def _pieces(connection: Connection, start_us: int, end_us: int) -> list[tuple[int | None, int, int, int]]:
+    """(open part or none, start, end, readings) of the closed partitions and open parts that overlap [start, end)."""
     return connection.execute(
         """
-        SELECT name, start_us >= %(start)s AND end_us <= %(end)s, readings FROM reading_partitions
+        SELECT NULL::bigint, start_us, end_us, readings FROM reading_partitions
          WHERE start_us < %(end)s AND end_us > %(start)s
          UNION ALL
-        SELECT 'open_blocks_' || part, start_us >= %(start)s AND end_us <= %(end)s, readings FROM open_parts
-         WHERE start_us < %(end)s AND end_us > %(start)s
+        SELECT part, start_us, end_us, readings FROM open_parts WHERE start_us < %(end)s AND end_us > %(start)s
         """,
         {"start": start_us, "end": end_us},
     ).fetchall()
 
 
-def _count_piece(connection: Connection, name: str, start_us: int, end_us: int) -> int:
-    """How many readings of one table lie in [start, end)."""
-    table = sql.Identifier(name)
-    if name.startswith("open_blocks_"):
-        return sum(
-            len(_between(read_blocks(connection, query), start_us, end_us))
-            for query in (
-                sql.SQL("SELECT n, body FROM {} WHERE bucket >= {} AND bucket < {}").format(
-                    table, sql.Literal(low), sql.Literal(low + _COUNTED_BUCKETS)
-                )
-                for low in range(0, BUCKETS, _COUNTED_BUCKETS)
-            )
-        )
+def _count_closed(connection: Connection, start_us: int, end_us: int) -> int:
     row = connection.execute(
-        sql.SQL("SELECT count(*) FROM {} WHERE event_time >= {} AND event_time < {}").format(
-            table, instant(start_us), instant(end_us)
+        sql.SQL("SELECT count(*) FROM timely_readings WHERE event_time >= {} AND event_time < {}").format(
+            instant(start_us), instant(end_us)
         )
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _count_open(connection: Connection, part: int, start_us: int, end_us: int) -> int:
+    total = 0
+    for low in range(0, BUCKETS, _COUNTED_BUCKETS):
+        query = sql.SQL("SELECT n, body FROM {} WHERE bucket >= {} AND bucket < {}").format(
+            sql.Identifier(f"open_blocks_{part}"), sql.Literal(low), sql.Literal(low + _COUNTED_BUCKETS)
+        )
+        total += len(_between(read_blocks(connection, query), start_us, end_us))
+    return total
 
 
 def _between(batch: ReadingBatch, start_us: int, end_us: int) -> ReadingBatch:

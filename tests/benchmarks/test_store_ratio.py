@@ -17,6 +17,7 @@ from streams.log.memory import MemoryLog
 from streams.log.one_partition import OnePartition
 from streams.store.closing import close_part, due_part
 from streams.store.edge import session
+from streams.store.editions import edition_of
 from streams.store.parts import DAY_US
 from streams.store.queries import history
 from streams.store.writer import BlockWriter
@@ -58,7 +59,7 @@ def test_blocks_beat_inserting_rows(dsn: str) -> None:
         writing = seconds(lambda: [writer.write(b, {0: k + 2}, START, 0.0) for k, b in enumerate(rest)])
         part = due_part(connection, START + DAY_US)
         assert part is not None
-        closing = seconds(lambda: close_part(connection, part, lambda _: None))
+        closing = seconds(lambda: close_part(connection, edition_of(connection), part, lambda _: None))
         found = seconds(lambda: [history(connection, int(i), START, START + DAY_US) for i in made[0].sensor_id[:100]])
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE TABLE naive (LIKE timely_readings INCLUDING ALL)")
