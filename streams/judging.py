@@ -141,6 +141,8 @@ class Judging:
         _log.info("judging_ready", position=self.position, replayed=self.replayed, took_s=took_s)
 
     def _judge_live(self) -> None:
+        # Some readers wait in `read` for an entry that must be there; from here on none must.
+        self._patiently(lambda: self._reader.wait(self.applied, 0.0))
         committed_at = checkpoint_at = self._monotonic()
         while not self._stop.is_set():
             self._saver.check()

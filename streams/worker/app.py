@@ -7,6 +7,7 @@ old one; the partitions' lives go on over it as far as nobody else has taken the
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -36,7 +37,7 @@ _MAY_BE_IDLE_S = 86_400.0
 """While PostgreSQL is away all partitions are full, and nothing is asked of Kafka."""
 _RELEASE_S = 4.0
 _LEAVE_S = 1.0
-_STOP_S = 5.0
+_STOP_S = 2.0
 _COMMIT_S = 1.0
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _MOST_RECORDS = 500
@@ -102,6 +103,7 @@ class Worker:
         self._wake: asyncio.Event | None = None
         self._consumer: Consumer | None = None
         self._feeds: dict[int, Feed] = {}
+        self._turns = itertools.count(1)
         self._broken: BaseException | None = None
         """Why the app must be given up, found beside it."""
         self._failure: BaseException | None = None
@@ -283,7 +285,7 @@ class Worker:
         def changed() -> None:
             self._call_soon(lambda: asyncio.ensure_future(self._steer(partition)))
 
-        feed = self._feeds[partition] = Feed(partition, unreadable=self._unreadable, changed=changed)
+        feed = self._feeds[partition] = Feed(partition, self._turns, unreadable=self._unreadable, changed=changed)
         return feed
 
     def _drop_feed(self, feed: Feed) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class Record(Protocol):
 class Run:
     """Records of one partition that were fetched together, in order.
 
-    turn: counts the seeks of the partition; which of them these records were fetched after.
+    turn: counts the seeks of a consumer; which of them these records were fetched after.
     """
 
     partition: int
@@ -68,16 +68,19 @@ class Feed:
     def __init__(
         self,
         partition: int,
+        turns: Iterator[int],
         *,
         unreadable: Unreadable,
         changed: Callable[[], None],
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
-        """unreadable: told of each record that is no entry, which is then passed over.
+        """turns: rising numbers above 0, shared by all feeds of a consumer, so that none takes an older one's seek for
+        its own.  unreadable: told of each record that is no entry, which is then passed over.
 
         changed: called from the reading thread when the consumer is to be steered anew.
         """
         self.partition = partition
+        self._turns = turns
         self._unreadable = unreadable
         self._changed = changed
         self._limit = limit_bytes
@@ -110,7 +113,7 @@ class Feed:
         """
         self._go_to(after)
         is_idle, self._is_idle = self._is_idle, False
-        if not is_idle and not self._await_records(_PATIENCE_S):
+        if not self._await_records(0.0 if is_idle else _PATIENCE_S) and not is_idle:
             raise ServiceAway("Kafka", f"entry {after + 1} of partition {self.partition} does not come.")
         entries: list[Entry] = []
         taken = 0
@@ -205,7 +208,7 @@ class Feed:
         with self._state:
             seek = None
             if self._arrived >= 0 and (self._is_astray or afresh):
-                self._turn += 1
+                self._turn = next(self._turns)
                 self._is_astray = False
                 seek = (self._turn, self._arrived)
             # Filled to the brim it waits until half is read.
