@@ -141,7 +141,7 @@ class WorkerProcess(ClusterProcess):
         yield Standing("worker", self.worker.trouble)
         yield kafka_standing(self.log)
         yield self.heads.standing(self._owned)
-        yield store_standing(self.watch, lambda: self.heads.among(self._owned), self.house.now_us)
+        yield store_standing(self.watch, self.heads.all, self.house.now_us)
         for partition, life in owned.items():
             yield judging_standing(
                 life.judging,
