@@ -15,9 +15,11 @@ CREATE TABLE log_entries (
     epoch      bigint      NOT NULL,
     written_at timestamptz NOT NULL DEFAULT now(),
     kind       smallint    NOT NULL,
-    body       bytea       STORAGE EXTERNAL NOT NULL,
+    body       bytea       NOT NULL,
     PRIMARY KEY (partition, number)
 ) PARTITION BY RANGE (number);
+-- Whole and not compressed: it is already. (CREATE TABLE itself takes STORAGE from PostgreSQL 16 on.)
+ALTER TABLE log_entries ALTER body SET STORAGE EXTERNAL;
 
 -- How far a consumer has come. Who loads a position writes its own number into `owner`; the one before is fenced.
 CREATE TABLE positions (
@@ -34,11 +36,12 @@ CREATE TABLE checkpoints (
     partition  integer     NOT NULL,
     generation bigint      NOT NULL,
     position   bigint      NOT NULL,
-    manifest   bytea       STORAGE EXTERNAL NOT NULL,
+    manifest   bytea       NOT NULL,
     crc        bigint      NOT NULL,
     saved_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (consumer, partition, generation)
 );
+ALTER TABLE checkpoints ALTER manifest SET STORAGE EXTERNAL;
 
 CREATE TABLE checkpoint_chunks (
     consumer   text    NOT NULL,
@@ -46,9 +49,10 @@ CREATE TABLE checkpoint_chunks (
     name       text    NOT NULL,
     index      integer NOT NULL,
     generation bigint  NOT NULL,
-    body       bytea   STORAGE EXTERNAL NOT NULL,
+    body       bytea   NOT NULL,
     PRIMARY KEY (consumer, partition, name, index, generation)
 );
+ALTER TABLE checkpoint_chunks ALTER body SET STORAGE EXTERNAL;
 
 -- What the engine says. `body` is the whole event (schemas.alarms.AlarmEvent); the columns are what readers filter by.
 CREATE TABLE alarm_events (
