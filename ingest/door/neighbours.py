@@ -105,6 +105,7 @@ class Neighbours:
                 state.lose(news.key)
                 state.changes.append(SessionMoved(news.key, news.door))
             case CameElsewhere():
+                self._newcomers.came_elsewhere(news.key, news.at_us)
                 holder = state.holders.get(news.key)
                 if holder is None or holder.came_us < news.at_us:
                     state.lose(news.key)

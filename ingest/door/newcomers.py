@@ -8,6 +8,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ingest.door.connection import Connection
 from ingest.door.greeting import Candidate, Greeting, Refusal
@@ -19,6 +20,17 @@ from schemas.mqtt_fields import Reason
 
 _READ = 65_536
 _ACCEPTED_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """A client whose session other doors are asked for. rest: what it has said behind its CONNECT."""
+
+    client: socket.socket
+    since: float
+    came_us: int
+    candidate: Candidate
+    rest: bytes
 
 
 class Newcomers:
@@ -34,8 +46,7 @@ class Newcomers:
         """Without a CONNECT yet: socket, when it came, what it has said."""
         self._lingering: dict[int, tuple[socket.socket, float]] = {}
         """Drained until the peer closes or the time is up."""
-        self._parked: dict[SessionKey, tuple[socket.socket, float, Candidate, bytes]] = {}
-        """Whose session other doors are asked for: socket, since when, what it wants, what it has said behind that."""
+        self._parked: dict[SessionKey, _Parked] = {}
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -58,7 +69,7 @@ class Newcomers:
         parked = self._parked.pop(key, None)
         if parked is None:
             return
-        client, _, candidate, rest = parked
+        client, candidate = parked.client, parked.candidate
         if not is_known:
             self._refuse(client, candidate.packet, Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE))
             return
@@ -67,7 +78,13 @@ class Newcomers:
         except Refusal as refusal:
             self._refuse(client, candidate.packet, refusal)
             return
-        welcome(connection, rest)
+        welcome(connection, parked.rest)
+
+    def came_elsewhere(self, key: SessionKey, at_us: int) -> None:
+        """Its client has given up waiting here, and would throw itself out there."""
+        parked = self._parked.get(key)
+        if parked is not None and parked.came_us < at_us:
+            self._overtaken(key)
 
     def linger(self, client: socket.socket) -> None:
         """Close a socket gently: what the peer has still under way must not reset our last packet."""
@@ -89,10 +106,10 @@ class Newcomers:
                 del self._waiting[number]
                 self._count(Cause.NO_CONNECT)
                 client.close()
-        for key, (client, since, candidate, _) in list(self._parked.items()):
-            if now - since >= self._state.settings.shared_s:
+        for key, parked in list(self._parked.items()):
+            if now - parked.since >= self._state.settings.shared_s:
                 del self._parked[key]
-                self._refuse(client, candidate.packet, Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE))
+                self._refuse(parked.client, parked.candidate.packet, Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE))
         for number, (client, until) in list(self._lingering.items()):
             if now >= until:
                 del self._lingering[number]
@@ -104,7 +121,7 @@ class Newcomers:
         for lingering in self._lingering.values():
             lingering[0].close()
         for parked in self._parked.values():
-            parked[0].close()
+            parked.client.close()
         self._waiting.clear()
         self._lingering.clear()
         self._parked.clear()
@@ -174,12 +191,15 @@ class Newcomers:
 
     def _park(self, client: socket.socket, candidate: Candidate, rest: bytes) -> None:
         """Nothing more is read from it until its session has come; of several with one session the newest waits."""
-        before = self._parked.pop(candidate.key, None)
-        if before is not None:
-            self._count(Cause.TAKEN_OVER)
-            before[0].close()
-        self._parked[candidate.key] = (client, self._state.monotonic(), candidate, rest)
-        self._state.changes.append(SessionAsked(candidate.key))
+        state, key = self._state, candidate.key
+        if key in self._parked:
+            self._overtaken(key)
+        self._parked[key] = _Parked(client, state.monotonic(), state.clock(), candidate, rest)
+        state.changes.append(SessionAsked(key))
+
+    def _overtaken(self, key: SessionKey) -> None:
+        self._count(Cause.TAKEN_OVER)
+        self._parked.pop(key).client.close()
 
     def _refuse(self, client: socket.socket, packet: Connect | None, refusal: Refusal) -> None:
         self._say(client, self._greeting.refuse(packet, refusal))

@@ -10,7 +10,7 @@ import pytest
 
 from ingest.door import Cause
 from schemas import mqtt
-from schemas.mqtt import Ack, Disconnect, Publish, Type, Will
+from schemas.mqtt import Ack, Connect, Disconnect, Publish, Type, Will
 from schemas.mqtt_fields import Prop, Reason
 from tests.door_world import ERRORS, STATUS, WAIT_S, Client, World
 from tests.doors_world import Doors, several_doors
@@ -136,6 +136,29 @@ def test_a_session_whose_door_does_not_answer_is_taken(doors: Doors) -> None:
     assert count(doors, "mqtt_sessions WHERE door = 'b' AND ended_us IS NULL") == 1
     assert new.subscribe(STATUS) == (1,)
     assert count(doors, "mqtt_subscriptions") == 2
+
+
+def test_a_client_that_has_given_up_waiting_throws_nobody_out(doors: Doors) -> None:
+    """It is at a third door by now; when its session comes where it has waited, there is nobody left."""
+    a, b, c = doors.open("a"), doors.open("b"), doors.open("c")
+    client = come(doors, a, clean=False)
+    tries = a.log.tries
+    a.log.gate.clear()
+    client.publish(GOOD)
+    with a.log.tried:
+        assert a.log.tried.wait_for(lambda: a.log.tries > tries, WAIT_S)
+    doors.clock.now_s += 0.1
+    waits = b.client()
+    waits.send(Connect("kitchen", clean=False))
+    b.wait(lambda: bool(b.shared._asked))
+    here = come(doors, c)
+    assert waits.is_closed()
+    assert b.door.counts.refused[Cause.TAKEN_OVER] == 1
+    a.log.gate.set()
+    assert client.is_closed()
+    here.publish(GOOD)
+    assert here.read() == Ack(Type.PUBACK, 1)
+    assert c.door.counts.closed[Cause.TAKEN_OVER] == 0
 
 
 def test_a_session_goes_back_and_forth(doors: Doors) -> None:
