@@ -86,7 +86,7 @@ class House:
         """As a supervisor would."""
         member = self.cluster.members[door]
         member.launch()
-        member.wait_until_ready()
+        member.wait_until_ready(PATIENCE_S)
 
     def readings(self) -> Counter[Reading]:
         """Every reading that the log holds by now."""
@@ -180,7 +180,7 @@ def test_killed_doors_lose_nothing(house: House, kills: int) -> None:
 
 def test_alarms_reach_the_subscribers_of_either_door(house: House) -> None:
     """Also of one that was killed; it knows the open ones again, and repeats no event."""
-    with KafkaLog(house.servers, "none", 1) as log:
+    with KafkaLog(house.servers, "none", 1, patience_s=PATIENCE_S) as log:
         log.produce(ALARMS_STATE, STATE_TOPIC.encode(), b'{"alarms": ["open"]}')
         ears = {door: _ear(house, door) for door in DOORS}
         log.produce(ALARMS, ALARMS_TOPIC.encode(), b"first")
@@ -230,6 +230,7 @@ def test_a_killed_kafka_stops_the_reading_and_loses_nothing(house: House) -> Non
         assert refused.read() == Connack(False, 3)
         refused.close()
         growth = [rss_bytes(door.pid) - at_first for door, at_first in zip(doors, before, strict=True)]
+        print(f"\nthe doors have grown by {', '.join(f'{size >> 20} MB' for size in growth)}")
         assert max(growth) < MOST_GROWTH_BYTES
         house.cluster.kafka.start()
         flood.finish()

@@ -40,7 +40,7 @@ def doors_over(dsn: str, kafka: Kafka, topic: str, refused: str) -> Iterator[Cal
     logs: list[KafkaLog] = []
 
     def make(shared: SharedSessions) -> RoundRecords:
-        log = KafkaLog(kafka.servers, topic, P)
+        log = KafkaLog(kafka.servers, topic, P, patience_s=WAIT_S)
         logs.append(log)
         return RoundRecords(
             log.append, lambda records: log.produce_many(Record(refused, *one) for one in records), shared.keep
@@ -106,7 +106,7 @@ def test_alarms_reach_the_subscribers_of_every_door(dsn: str, kafka: Kafka) -> N
     """The open ones also those who come later, and a door that starts later."""
     events = fresh_topic(kafka, 1)
     make_topics(kafka.servers, [Topic(ALARMS_STATE, 1, -1, compacted=True)])
-    with several_doors(dsn) as doors, KafkaLog(kafka.servers, "none", 1) as log:
+    with several_doors(dsn) as doors, KafkaLog(kafka.servers, "none", 1, patience_s=WAIT_S) as log:
         log.produce(ALARMS_STATE, STATE_TOPIC.encode(), b'{"alarms": ["old"]}')
         log.produce(events, ALARMS_TOPIC.encode(), b"before any door")
         stops = []
