@@ -46,7 +46,8 @@ class CountingJudge:
     def _event(self, sensor: int, event_us: int, entry: Entry) -> AlarmEvent:
         self.seq += 1
         return AlarmEvent(
-            key=f"{sensor:032x}", step=self.counts[sensor] // 3, partition=entry.partition, seq=self.seq, state=State.RAISED,
+            key=f"{sensor:032x}", step=self.counts[sensor] // 3, partition=entry.partition, seq=self.seq,
+            state=State.RAISED,
             subject=f"e/d{sensor}/value", enterprise="e", device=f"d{sensor}", measure="value", family="value",
             kind=Kind.FIRE, grade=Grade.RED, previous=Grade.NONE, active=True, latched=False, onset_us=event_us,
             event_us=event_us, received_us=event_us, now_us=self.now, entry=entry.number,
