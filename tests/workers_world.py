@@ -138,7 +138,7 @@ class World:
         self.partitions = partitions
         self.topic = fresh_topic(kafka, partitions)
         self.quarantine = fresh_topic(kafka, 1)
-        self.log = KafkaLog(kafka.servers, self.topic, partitions)
+        self.log = KafkaLog(kafka.servers, self.topic, partitions, patience_s=60.0)
         self.said: dict[int, list[Payload]] = {partition: [] for partition in range(partitions)}
         self.workers: list[OneWorker] = []
         self._folder = folder
