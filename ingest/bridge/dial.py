@@ -134,7 +134,7 @@ def _client(settings: BridgeSettings, client_id: str, version: int) -> paho.Clie
     if settings.username:
         client.username_pw_set(settings.username, settings.password or None)
     if settings.tls:
-        client.tls_set_context(ssl.create_default_context(cafile=settings.ca))
+        client.tls_set_context(_context(settings))
     where = settings.host, settings.port, settings.keep_alive_s
     if five:
         asked = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -144,6 +144,23 @@ def _client(settings: BridgeSettings, client_id: str, version: int) -> paho.Clie
     else:
         client.connect_async(*where)
     return client
+
+
+def _context(settings: BridgeSettings) -> ssl.SSLContext:
+    """What the machine trusts, or the named authority alone. A handshake that fails closes its socket, in time."""
+
+    class Handshake(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            self.settimeout(settings.connect_s)
+            try:
+                super().do_handshake(block)
+            except BaseException:
+                self.close()
+                raise
+
+    context = ssl.create_default_context(cafile=settings.ca)
+    context.sslsocket_class = Handshake
+    return context
 
 
 def _subscribe(client: paho.Client, held: Held, version: int) -> tuple[int, int]:

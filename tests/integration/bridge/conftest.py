@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from schemas.errors import ConfigError
 from tests.bridge_world import BridgeWorld, bridge_world
+from tests.moquette import Moquette
 from tocsin.local.mosquitto import Mosquitto
 from tocsin.warm_up import warm_up
+
+Broker = TypeVar("Broker", Mosquitto, Moquette)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +29,15 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     # Mosquitto gives up root's rights: its user must reach the folder.
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o711)
-    broker = Mosquitto(tmp_path / "mosquitto")
+    yield from _started(Mosquitto(tmp_path / "mosquitto"))
+
+
+@pytest.fixture
+def moquette(tmp_path: Path) -> Iterator[Moquette]:
+    yield from _started(Moquette(tmp_path / "moquette"))
+
+
+def _started(broker: Broker) -> Iterator[Broker]:
     try:
         broker.start()
     except ConfigError as error:
