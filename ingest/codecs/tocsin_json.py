@@ -80,8 +80,12 @@ def decode(messages: MessageBatch, which: I64, sensors: SensorTable) -> Decoded:
     )  # fmt: skip
     if count < 0:
         raise IndexError("a message does not lie within its buffer")
-    readings = ReadingBatch(sensor_id, event, arrival, value, quality, origin).take(slice(0, count))
-    return Decoded(readings, message[:count], state)
+    # Copied, since they live on in the log's tail: a slice would keep the room that was not needed.
+    readings = ReadingBatch(
+        sensor_id[:count].copy(), event[:count].copy(), arrival[:count].copy(), value[:count].copy(),
+        quality[:count].copy(), origin[:count].copy(),
+    )  # fmt: skip
+    return Decoded(readings, message[:count].copy(), state)
 
 
 @inlined
