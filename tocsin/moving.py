@@ -22,7 +22,7 @@ import psycopg
 import structlog
 
 from alerting import moving as alerting
-from schemas.entries import Tick
+from schemas.entries import ClockStepped, DeviceFacts, PackActivated, ResetAsked, Sensors, Tick
 from schemas.errors import ConfigError, CorruptState, ServiceAway
 from schemas.identity import partition_of
 from schemas.kafka import log_topic, topics, workers_group
@@ -51,6 +51,9 @@ QUIET_S = 3.0
 _READ = 256
 _STORE = ("store", "store.last_values")
 _STREAMS = ("engine", *_STORE)
+_JUDGED = (ReadingBatch, Sensors, PackActivated, DeviceFacts, ResetAsked, ClockStepped)
+"""All but ticks."""
+_WAIT = "Stop doors and bridges, leave workers and desks running for a minute, stop them, and move then."
 _log = structlog.get_logger(__name__)
 
 
@@ -183,29 +186,29 @@ def _check_quiet(source: Source, before: Mapping[int, tuple[int, int]]) -> None:
     if any(now[partition][1] != last for partition, (_, last) in before.items()):
         raise ConfigError(
             "somebody writes into the log.",
-            mend="Stop doors and bridges, or `tocsin up`, leave the workers running for a minute, and move then.",
+            mend=_WAIT,
         )
 
 
 def _check_taken(source: Source, partition: int, positions: Mapping[tuple[str, int], int]) -> None:
-    """Everything must be judged, and every reading stored."""
+    """Everything must be judged, and every reading stored; ticks that came while all ended are no matter."""
     for consumer in _STREAMS:
         position = positions.get((consumer, partition), 0)
         with closing(source.reader(partition)) as reader:
-            left = _first_left(reader, position, readings_only=consumer in _STORE)
+            left = _first_left(reader, position, ReadingBatch if consumer in _STORE else _JUDGED)
         if left is not None:
             raise ConfigError(
                 f"{consumer} stands at entry {position} of partition {partition}, and entry {left} waits for it.",
-                mend="Stop doors and bridges, leave the workers running for a minute, stop them, and move then.",
+                mend=_WAIT,
             )
 
 
-def _first_left(reader: LogReader, position: int, *, readings_only: bool) -> int | None:
-    """Number of the first entry that a consumer has not taken; None when it has all."""
+def _first_left(reader: LogReader, position: int, kinds: type | tuple[type, ...]) -> int | None:
+    """Number of the first entry of these kinds that a consumer has not taken; None when it has all."""
     at = position
     while entries := reader.read(at, _READ):
         for entry in entries:
-            if not readings_only or isinstance(entry.payload, ReadingBatch):
+            if isinstance(entry.payload, kinds):
                 return entry.number
         at = entries[-1].number
     return None
@@ -228,7 +231,10 @@ def _fresh(partition: int) -> Engine:
 
 
 def _engine(dsn: str, source: Source, partition: int, positions: Mapping[tuple[str, int], int]) -> Engine:
-    """A partition's engine as of its position: its checkpoint, and the entries after it once more."""
+    """A partition's engine at the end of its log: from its checkpoint on the entries once more, and the last ticks.
+
+    Raises ConfigError when those ticks, which nobody judged before, have something to say.
+    """
     engine = _fresh(partition)
     with closing(PostgresCheckpoints(dsn, PostgresPositions(dsn, "engine", partition=partition))) as checkpoints:
         snapshot = checkpoints.load()
@@ -238,13 +244,14 @@ def _engine(dsn: str, source: Source, partition: int, positions: Mapping[tuple[s
         at = snapshot.position
     position = positions.get(("engine", partition), 0)
     with closing(source.reader(partition)) as reader:
-        while at < position:
-            entries = [entry for entry in reader.read(at, _READ) if entry.number <= position]
-            if not entries:
-                raise CorruptState(f"partition {partition} ends at {at}, before the engine's position {position}.")
+        while entries := reader.read(at, _READ):
             for entry in entries:
-                engine.apply(entry)
+                verdict = engine.apply(entry)
+                if entry.number > position and verdict.events:
+                    raise ConfigError(f"entry {entry.number} of partition {partition} gives an alarm.", mend=_WAIT)
             at = entries[-1].number
+    if at < position:
+        raise CorruptState(f"partition {partition} ends at {at}, before the engine's position {position}.")
     return engine
 
 

@@ -198,6 +198,9 @@ def test_half_judged_on_three_and_half_on_five_partitions_gives_the_same_alarms(
     cluster.judge()
     standing = cluster.rows("SELECT key, partition, enterprise FROM alarms WHERE open")
     assert len({partition for _, partition, _ in standing}) > 1, "alarms of several partitions stand while it moves"
+    old = layout_of(cluster.settings)
+    with KafkaLog(old.servers, old.topic, old.partitions) as log:
+        log.append([Tick(START + 70_000_000)])  # by a door that ended after the workers
     assert move_log(cluster.settings, 5) == "tocsin.log.5"
     layout = layout_of(cluster.settings)
     assert (layout.topic, layout.partitions) == ("tocsin.log.5", 5)
@@ -261,6 +264,13 @@ def _unjudged(cluster: Cluster) -> None:
     cluster.feed(range(5, 6))
 
 
+def _untold_tick(cluster: Cluster) -> None:
+    """An hour without a word from anybody."""
+    layout = layout_of(cluster.settings)
+    with KafkaLog(layout.servers, layout.topic, layout.partitions) as log:
+        log.append([Tick(START + n * 1_000_000) for n in range(70, 4000, 10)])
+
+
 def _unstored(cluster: Cluster) -> None:
     cluster.store(1, 1)
 
@@ -284,6 +294,7 @@ def _pack(cluster: Cluster) -> None:
     ("spoil", "said"),
     [
         (_unjudged, "engine stands at entry"),
+        (_untold_tick, "gives an alarm"),
         (_unstored, "store stands at entry 1 of partition 1"),
         (_untold, "wait for desk"),
         (_strange, "somebody"),
