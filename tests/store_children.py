@@ -39,7 +39,7 @@ def end(child: Child, code: int = 0) -> None:
     """Close its lifeline."""
     assert child.stdin is not None
     child.stdin.close()
-    assert child.wait(20) == code
+    assert child.wait(120) == code
 
 
 def await_status(connection: psycopg.Connection, wanted: Callable[[StoreStatus], bool]) -> StoreStatus:
@@ -50,7 +50,7 @@ def await_status(connection: psycopg.Connection, wanted: Callable[[StoreStatus],
         seen[0] = status(connection)
         return wanted(seen[0])
 
-    until(holds, "the store stands as wanted", 60.0)
+    until(holds, "the store stands as wanted")
     return seen[0]
 
 

@@ -32,7 +32,6 @@ _SETTINGS = {
     "timescaledb.telemetry_level": "off", "timezone": "UTC", "fsync": "off", "shared_buffers": "64MB",
     "dynamic_shared_memory_type": "mmap",
 }  # fmt: skip
-_READY_S = 60.0
 
 
 class Timescale:
@@ -63,7 +62,7 @@ class Timescale:
                 stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self._admin = f"host=127.0.0.1 port={port} user=tocsin dbname=postgres"
-        until(self._answers, f"TimescaleDB answers; see {log}", _READY_S)
+        until(self._answers, f"TimescaleDB answers; see {log}")
 
     def stop(self) -> None:
         if self._process is not None:
