@@ -28,7 +28,7 @@ def link(dsn: str) -> Iterator[CutLink]:
         yield made
 
 
-def test_postgres_away_and_back(make_world: MakeWorld, link: CutLink) -> None:
+def test_postgres_away_and_back(link: CutLink, make_world: MakeWorld) -> None:
     """What was judged and not committed is committed once, what comes meanwhile is judged after."""
     world = make_world(2)
     world.worker(dsn=link.dsn)

@@ -13,7 +13,7 @@ from sensors_sim.load_plan import LoadPlan
 from sensors_sim.loadgen import start
 from streams.log.kafka_topics import ends_of
 from streams.store.edge import session
-from tocsin.bench import latency
+from tocsin.bench import latency, worker
 from tocsin.bench.load import Case, Target, measure
 from tocsin.bench.processes import cpu_s, rss_bytes
 from tocsin.bench.report import Options, Row
@@ -38,6 +38,7 @@ def run(options: Options) -> list[Row]:
         assert cluster.mosquitto is not None
         rows += _sustained(cluster, _bridge_case(options.seed), cluster.mosquitto.port, seconds)
     rows += _latency(options)
+    rows += worker.rows(options)
     return rows
 
 
@@ -55,8 +56,8 @@ def _bridge_case(seed: int) -> Case:
 
 
 def _sustained(cluster: LocalCluster, case: Case, port: int, seconds: float) -> Iterator[Row]:
-    worker = cluster.members["worker-1"].pid
-    target = Target(port, cluster.postgres.dsn(), cluster.folder, lambda: rss_bytes(worker))
+    judging = cluster.members["worker-1"].pid
+    target = Target(port, cluster.postgres.dsn(), cluster.folder, lambda: rss_bytes(judging))
     before = cpu_of(cluster)
     row = measure(target, case, seconds)
     spent = {name: after - before.get(name, 0.0) for name, after in cpu_of(cluster).items()}
