@@ -168,8 +168,8 @@ class Feeder:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="feeder", daemon=True)
 
-    def add(self, name: str, story: Story, port: int = 0) -> None:
-        """port: 0 for the feeder's own."""
+    def add(self, name: str, story: Story, port: Port | None = None) -> None:
+        """port: None for the feeder's own."""
         client = Client(name, port or self._port, random.Random(f"{name}-{self._chance.random()}"))
         self.clients.append(client)
         self._stories.append((story, client))

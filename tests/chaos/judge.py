@@ -6,7 +6,7 @@ Each function returns the list of what is wrong, in words, so that a run shows a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -51,8 +51,8 @@ class Step:
 
 
 def events_said(connection: psycopg.Connection) -> list[AlarmEvent]:
-    """Every alarm event in the order of the engine."""
-    rows = connection.execute("SELECT body::text FROM alarm_events ORDER BY seq").fetchall()
+    """Every alarm event, each partition's in the order of its engine."""
+    rows = connection.execute("SELECT body::text FROM alarm_events ORDER BY partition, seq").fetchall()
     return [decode_event(body) for (body,) in rows]
 
 
@@ -178,9 +178,11 @@ def judge_store(dsn: str, messages: Sequence[Message], expected: Expected) -> St
     return Stored(readings, lost, doubled, wrong)
 
 
-def store_position(dsn: str) -> int:
+def has_stored(dsn: str, ends: Mapping[int, int]) -> bool:
+    """ends: partition → number of the last entry in the log."""
     with session(dsn, "tocsin-chaos") as connection:
-        return status(connection).positions.get(0, 0)
+        positions = status(connection).positions
+    return all(positions.get(partition, 0) >= end for partition, end in ends.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,8 +156,19 @@ class Victim:
         new.write_text(str(seconds))
         new.rename(self.clock_file)
 
+    @property
+    def dsn(self) -> str:
+        return connect_dsn(self.data)
+
     def connect(self) -> psycopg.Connection:
-        return psycopg.connect(connect_dsn(self.data), autocommit=True)
+        return psycopg.connect(self.dsn, autocommit=True)
+
+    def ends(self) -> dict[int, int]:
+        """Partition → number of the last entry in the log."""
+        with self.connect() as connection:
+            row = connection.execute("SELECT max(number) FROM log_entries").fetchone()
+        assert row is not None
+        return {0: row[0]}
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -11,6 +11,7 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -41,8 +42,10 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{map}
+inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 num.network.threads=2
 num.io.threads=4
@@ -67,10 +70,19 @@ broker.session.timeout.ms=3000
 class Kafka:
     """`start`, `stop`, `kill`, and `start` again; or an existing Kafka, which is only waited for."""
 
-    def __init__(self, folder: Path, port: int = 0, *, existing: str = "") -> None:
-        """port: 0 takes a free one at the first start, and keeps it.  existing: `host:port` of a Kafka of yours."""
+    def __init__(
+        self, folder: Path, port: int = 0, *, existing: str = "", forwarded: Mapping[str, int] | None = None
+    ) -> None:
+        """port: 0 takes a free one at the first start, and keeps it.  existing: `host:port` of a Kafka of yours.
+
+        forwarded: names of further listeners and the ports that their clients are told; whoever listens there forwards
+        to `ports`.
+        """
         self.folder = folder
         self.port = port
+        self.ports: dict[str, int] = {}
+        """Of the further listeners."""
+        self._forwarded = dict(forwarded or {})
         self._controller = 0
         self._existing = existing
         self._process: subprocess.Popen[bytes] | None = None
@@ -142,7 +154,17 @@ class Kafka:
         self._controller = self._controller or free_port()
         data = self.folder / "data"
         properties = self.folder / "server.properties"
-        properties.write_text(_PROPERTIES.format(port=self.port, controller=self._controller, data=data))
+        self.ports = self.ports or {name: free_port() for name in self._forwarded}
+        properties.write_text(
+            _PROPERTIES.format(
+                port=self.port,
+                controller=self._controller,
+                data=data,
+                listeners="".join(f",{name}://127.0.0.1:{port}" for name, port in self.ports.items()),
+                advertised="".join(f",{name}://127.0.0.1:{port}" for name, port in self._forwarded.items()),
+                map="".join(f",{name}:PLAINTEXT" for name in self._forwarded),
+            )
+        )
         logging = self.folder / "log4j2.properties"
         logging.write_text(_LOGGING)
         program.insert(1, f"-Dlog4j2.configurationFile={logging}")
