@@ -137,6 +137,19 @@ def test_the_window_bounds_what_is_unacknowledged_and_the_file_shows_it(tmp_path
     assert (messages.serial[messages.acked_us == -1] >= 20).all()
 
 
+@pytest.mark.parametrize("rate", [0.0, 50_000.0])
+def test_it_ends_when_as_many_messages_as_asked_for_are_acknowledged(tmp_path: Path, rate: float) -> None:
+    """A day has so many readings, however long they take; evenly over the connections, and no lag is left."""
+    endpoint = Endpoint()
+    plan = LoadPlan(port=endpoint.port, connections=2, seconds=600.0, devices=50, messages=701, rate=rate)
+    try:
+        report, _ = loadgen.start(plan, tmp_path / "sent.npz").wait()
+    finally:
+        endpoint.close()
+    assert (report.sent, report.acknowledged, report.lag_s) == (702, 702, 0.0)
+    assert [len(packets) for packets in endpoint.received.values()] == [351, 351]
+
+
 def test_a_refused_connection_is_told_and_nothing_is_sent() -> None:
     endpoint = Endpoint(refuse=True)
     reports: list[LoadReport] = []
