@@ -49,6 +49,9 @@ _SCHEMA = pa.schema(
         pa.field("origin", pa.uint8(), nullable=False),
     ]
 )
+_BEGIN = bytes(_SCHEMA.serialize())
+_END = b"\xff\xff\xff\xff\0\0\0\0"
+"""What an Arrow stream begins and ends with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +107,13 @@ class ReadingBatch:
         return cls(*(np.concatenate(parts) for parts in zip(*(b.columns() for b in batches), strict=True)))
 
     def to_ipc(self) -> bytes:
-        """Arrow IPC stream bytes; 10–15 µs however small the batch."""
+        """Arrow IPC stream bytes; 15 µs however small the batch."""
+        # As Arrow's stream writer puts them together, without making one.
         arrays = [
-            pa.array(column).view(field.type) if pa.types.is_timestamp(field.type) else pa.array(column)
-            for column, field in zip(self.columns(), _SCHEMA, strict=True)
+            pa.Array.from_buffers(kind, len(self), [None, pa.py_buffer(np.ascontiguousarray(column))])
+            for column, kind in zip(self.columns(), _SCHEMA.types, strict=True)
         ]
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, _SCHEMA) as writer:
-            writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
-        return bytes(sink.getvalue())
+        return b"".join((_BEGIN, pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA).serialize(), _END))
 
     @classmethod
     def from_ipc(cls, body: bytes | memoryview) -> ReadingBatch:

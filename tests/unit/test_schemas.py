@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,22 @@ def test_a_batch_reads_back_as_written(rows: list[tuple[int, int, float]]) -> No
     for a, b in zip(batch.columns(), back.columns(), strict=True):
         assert a.dtype == b.dtype
         assert a.tolist() == b.tolist()
+
+
+@pytest.mark.parametrize("part", [slice(0), slice(1), slice(3, 8), slice(None), slice(None, None, 2)])
+def test_a_batch_is_the_stream_that_arrow_writes(part: slice) -> None:
+    """Anybody reads the log with a library of his own, so we write nothing of our making."""
+    numbers = np.arange(1000)
+    batch = ReadingBatch.of(numbers, numbers, numbers, numbers / 7, [1] * 1000, [2] * 1000).take(part)
+    body = batch.to_ipc()
+    stream = pa.ipc.open_stream(body)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, stream.schema) as writer:
+        writer.write_table(stream.read_all())
+    if len(batch):
+        assert sink.getvalue().to_pybytes() == body
+    assert stream.schema.field("event_time").type == pa.timestamp("us", tz="UTC")
+    assert ReadingBatch.from_ipc(body).value.tolist() == batch.value.tolist()
 
 
 def test_an_alarm_event_reads_back_as_written() -> None:
