@@ -11,6 +11,8 @@ from schemas.kafka import Topic
 from streams.log.kafka_topics import make_topics
 from tocsin.local.kafka import Kafka
 
+PATIENCE_S = 60.0
+"""Of a `KafkaLog` that a test expects to write: Kafka may share its machine with many."""
 _run = secrets.token_hex(4)
 _numbers = itertools.count(1)
 

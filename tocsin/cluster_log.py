@@ -20,6 +20,8 @@ from streams.packs import load_pack
 from tocsin.layout import kafka_config, written_layout
 from tocsin.settings import Settings
 
+PATIENCE_S = 30.0
+"""A command may wait longer than a device that waits for its PUBACK."""
 _WRITE = "UPDATE log_layout SET topic = %s, partitions = %s WHERE topic = ''"
 _ONE_PROCESS = "SELECT EXISTS (SELECT FROM positions WHERE consumer IN ('engine', 'store') AND position > 0)"
 
@@ -90,6 +92,6 @@ def _activate_pack(settings: Settings, config: Mapping[str, str], partitions: in
     if not lacking:
         return ""
     pack = load_pack(settings.rules)
-    with KafkaLog(settings.kafka, log_topic(partitions), partitions, config) as log:
+    with KafkaLog(settings.kafka, log_topic(partitions), partitions, config, patience_s=PATIENCE_S) as log:
         done = [ensure_pack(log.at(p), settings.dsn, pack, partition=p) for p in lacking]
     return pack.version if any(done) else ""

@@ -41,7 +41,7 @@ from streams.packs import parse_pack
 from streams.ports import LogReader, Snapshot
 from streams.positions import PostgresPositions
 from streams.ticking import last_logged_us
-from tocsin.cluster_log import retention_ms
+from tocsin.cluster_log import PATIENCE_S, retention_ms
 from tocsin.failpoints import Failpoint, none
 from tocsin.layout import kafka_config, written_layout
 from tocsin.settings import Settings
@@ -105,7 +105,7 @@ def move_log(settings: Settings, partitions: int, failpoint: Failpoint = none) -
         now_us = _last_us(source, before)
         if now_us:
             # The new log's time goes on where the old one's stands; nobody judges this tick again.
-            with KafkaLog(settings.kafka, topic, partitions, config) as log:
+            with KafkaLog(settings.kafka, topic, partitions, config, patience_s=PATIENCE_S) as log:
                 log.append([Tick(now_us)])
         failpoint("move_wrote_time")
         places = {p: ends.last for p, ends in ends_of(settings.kafka, topic, range(partitions), config).items()}

@@ -18,7 +18,7 @@ from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
 from streams.log.tail import Tail
 from streams.ports import LogReader, LogWriter
-from tests.kafka_topics import fresh_topic
+from tests.kafka_topics import PATIENCE_S, fresh_topic
 from tests.log_reading import read_all
 
 KINDS = (
@@ -45,7 +45,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[Log]:
     if request.param == "kafka":
         server = request.getfixturevalue("kafka")
         topic = fresh_topic(server, partitions=1)
-        with KafkaLog(server.servers, topic, 1) as kafka_log:
+        with KafkaLog(server.servers, topic, 1, patience_s=PATIENCE_S) as kafka_log:
             kafka_reader = KafkaLogReader(server.servers, topic)
             yield Log(kafka_log.at(0), kafka_reader)
             kafka_reader.close()

@@ -19,7 +19,7 @@ from streams.log.kafka_times import last_logged_in_kafka_us
 from streams.ticking import run_ticks
 from streams.ticks import HouseTime
 from tests.integration.test_commands import FACTS, PACK, rows
-from tests.kafka_topics import fresh_topic
+from tests.kafka_topics import PATIENCE_S, fresh_topic
 from tocsin.local.kafka import Kafka
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
@@ -30,7 +30,7 @@ HERE = 1
 
 @pytest.fixture
 def log(kafka: Kafka) -> Iterator[KafkaLog]:
-    with KafkaLog(kafka.servers, fresh_topic(kafka, P), P) as made:
+    with KafkaLog(kafka.servers, fresh_topic(kafka, P), P, patience_s=PATIENCE_S) as made:
         yield made
 
 

@@ -21,7 +21,7 @@ from streams.log.kafka import KafkaLog, Record
 from streams.log.kafka_reader import KafkaLogReader, KafkaPartitionsReader
 from streams.log.kafka_topics import Ends, ends_of, make_topics, partitions_of
 from streams.log.unreadable import unreadable_rows
-from tests.kafka_topics import fresh_topic
+from tests.kafka_topics import PATIENCE_S, fresh_topic
 from tests.log_reading import read_all
 from tests.waiting import until
 from tocsin.local.kafka import Kafka
@@ -66,7 +66,7 @@ def topic(kafka: Kafka) -> str:
 
 @pytest.fixture
 def log(kafka: Kafka, topic: str) -> Iterator[KafkaLog]:
-    with KafkaLog(kafka.servers, topic, P) as made:
+    with KafkaLog(kafka.servers, topic, P, patience_s=PATIENCE_S) as made:
         yield made
 
 
@@ -240,9 +240,9 @@ def test_kafka_away_at_the_start_is_told_and_then_found(kafka: Kafka, tmp_path: 
             reader.close()
 
 
-def appended(log: KafkaLog, tick: Tick) -> bool:
+def appended(log: KafkaLog, payload: Tick | Sensors) -> bool:
     try:
-        log.append([tick])
+        log.append([payload])
     except ServiceAway:
         return False
     return True
@@ -261,7 +261,7 @@ def test_a_killed_kafka_loses_nothing_acknowledged_and_keeps_the_order(kafka: Ka
     with Kafka(tmp_path / "kafka", port) as own:
         topic = fresh_topic(own, P)
         log = KafkaLog(own.servers, topic, P, patience_s=2.0)
-        log.append([Sensors(SENSORS)])
+        until(lambda: appended(log, Sensors(SENSORS)), "the sensors are declared")
         acknowledged: list[int] = []
         tried = threading.Event()
         stop = threading.Event()

@@ -41,7 +41,7 @@ from streams.positions import PostgresPositions
 from streams.store.process import StoreSettings, follow
 from streams.worker.app import Worker
 from tests.alerting_world import HandClock, HeldChannel, make_desk
-from tests.kafka_topics import forget_cluster
+from tests.kafka_topics import PATIENCE_S, forget_cluster
 from tests.waiting import until
 from tocsin import moving
 from tocsin.cluster_log import make_log
@@ -91,7 +91,7 @@ class Cluster:
     def feed(self, seconds: range) -> None:
         """A door's life: it declares its sensors, then a round a second."""
         layout = layout_of(self.settings)
-        with KafkaLog(layout.servers, layout.topic, layout.partitions) as log:
+        with KafkaLog(layout.servers, layout.topic, layout.partitions, patience_s=PATIENCE_S) as log:
             log.append([Sensors(SENSORS)])
             for payloads in city(seconds):
                 log.append(payloads)
@@ -199,7 +199,7 @@ def test_half_judged_on_three_and_half_on_five_partitions_gives_the_same_alarms(
     standing = cluster.rows("SELECT key, partition, enterprise FROM alarms WHERE open")
     assert len({partition for _, partition, _ in standing}) > 1, "alarms of several partitions stand while it moves"
     old = layout_of(cluster.settings)
-    with KafkaLog(old.servers, old.topic, old.partitions) as log:
+    with KafkaLog(old.servers, old.topic, old.partitions, patience_s=PATIENCE_S) as log:
         log.append([Tick(START + 70_000_000)])  # by a door that ended after the workers
     assert move_log(cluster.settings, 5) == "tocsin.log.5"
     layout = layout_of(cluster.settings)
@@ -267,7 +267,7 @@ def _unjudged(cluster: Cluster) -> None:
 def _untold_tick(cluster: Cluster) -> None:
     """An hour without a word from anybody."""
     layout = layout_of(cluster.settings)
-    with KafkaLog(layout.servers, layout.topic, layout.partitions) as log:
+    with KafkaLog(layout.servers, layout.topic, layout.partitions, patience_s=PATIENCE_S) as log:
         log.append([Tick(START + n * 1_000_000) for n in range(70, 4000, 10)])
 
 
@@ -324,7 +324,7 @@ def test_a_writer_or_a_desk_at_work_is_seen(cluster: Cluster, monkeypatch: pytes
         move_log(cluster.settings, 5)
     desk.stop()
     desk.run()
-    with KafkaLog(layout.servers, layout.topic, layout.partitions) as log:
+    with KafkaLog(layout.servers, layout.topic, layout.partitions, patience_s=PATIENCE_S) as log:
         # A tick while the move waits whether one comes.
         monkeypatch.setattr("tocsin.moving.time.sleep", lambda _: log.append([Tick(START + 6_000_000)]))
         with pytest.raises(ConfigError, match="somebody writes into the log"):
@@ -376,7 +376,7 @@ def test_who_had_the_old_log_open_is_fenced_whatever_he_does(
     cluster.feed(range(5))
     cluster.judge()
     layout = layout_of(cluster.settings)
-    with KafkaLog(layout.servers, layout.topic, layout.partitions) as door:
+    with KafkaLog(layout.servers, layout.topic, layout.partitions, patience_s=PATIENCE_S) as door:
         door.append([Tick(START + 5_000_000)])
         cluster.judge()
         move_log(cluster.settings, 5)

@@ -17,7 +17,7 @@ from streams.log.kafka import KafkaLog
 from streams.store.parts import DAY_US, HOUR_US
 from streams.store.process import StoreSettings
 from streams.store.queries import status
-from tests.kafka_topics import fresh_topic
+from tests.kafka_topics import PATIENCE_S, fresh_topic
 from tests.store_children import Start, all_done, assert_each_once, await_status, end, store_children
 from tests.waiting import until
 from tocsin.local.kafka import Kafka
@@ -50,7 +50,7 @@ def topic(kafka: Kafka) -> str:
 
 @pytest.fixture
 def log(kafka: Kafka, topic: str) -> Iterator[KafkaLog]:
-    with KafkaLog(kafka.servers, topic, P) as made:
+    with KafkaLog(kafka.servers, topic, P, patience_s=PATIENCE_S) as made:
         made.append([Sensors(SENSORS)])
         yield made
 

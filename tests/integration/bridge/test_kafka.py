@@ -17,7 +17,7 @@ from streams.log.kafka_reader import KafkaPartitionsReader
 from streams.log.kafka_topics import make_topics
 from streams.log.kafka_topics_reader import KafkaTopicsReader
 from tests.bridge_world import BridgeWorld, device
-from tests.kafka_topics import fresh_topic
+from tests.kafka_topics import PATIENCE_S, fresh_topic
 from tests.waiting import until
 from tocsin.local.kafka import Kafka
 from tocsin.local.mosquitto import Mosquitto
@@ -31,7 +31,7 @@ SHOPS = 7
 
 @pytest.fixture
 def log(kafka: Kafka) -> Iterator[KafkaLog]:
-    with KafkaLog(kafka.servers, fresh_topic(kafka, P), P) as log:
+    with KafkaLog(kafka.servers, fresh_topic(kafka, P), P, patience_s=PATIENCE_S) as log:
         yield log
 
 
