@@ -24,7 +24,8 @@ from tocsin.local.kafka import Kafka
 from tocsin.local.mosquitto import Mosquitto
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 
-_READY_S = 120.0
+_READY_S = 300.0
+"""The first start of all compiles for a minute, and several do at once."""
 _STOP_S = 10.0
 _SESSIONS = 200
 """Half a dozen a partition, and some a process."""
