@@ -19,9 +19,11 @@ def table_bytes(dsn: str, tables: Sequence[str]) -> int:
     """Bytes of tables with their indexes and all their partitions."""
     with session(dsn, "tocsin-bench") as connection:
         row = connection.execute(
-            "SELECT coalesce(sum(pg_total_relation_size(p.relid)), 0)::bigint"
-            " FROM unnest(%s::regclass[]) AS t (relid), pg_partition_tree(t.relid) AS p",
-            (list(tables),),
+            # The tree of a table that has no partitions is empty, its own name not in it.
+            "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM ("
+            " SELECT unnest(%(tables)s::regclass[]) AS relid UNION"
+            " SELECT p.relid FROM unnest(%(tables)s::regclass[]) AS t (relid), pg_partition_tree(t.relid) AS p) AS of",
+            {"tables": list(tables)},
         ).fetchone()
     assert row is not None
     return int(row[0])
