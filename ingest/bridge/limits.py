@@ -43,6 +43,8 @@ class BridgeSettings:
     """A whole packet; of what is larger only the head is kept, in quarantine."""
     round_bytes: int = 4 * 1024 * 1024
     round_messages: int = 65_536
+    gather_s: float = 0.004
+    """From one round's reading to the next at the least: a round of one message costs as much as one of a hundred."""
     queue: int = 10_000
     """Answers on their way to the broker, of one session; above it the oldest is dropped."""
     quiet_s: float = 2.0

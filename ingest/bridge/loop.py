@@ -73,7 +73,7 @@ class Bridge:
         self._places: list[Seat] = []
         """Of this round, by the number that their messages have as connection."""
         self._turn = 0
-        self._ticked = monotonic()
+        self._ticked = self._began = monotonic()
         self._dialling = ThreadPoolExecutor(_DIALLING, thread_name_prefix="dial")
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -108,6 +108,10 @@ class Bridge:
     def _serve(self, stop: threading.Event) -> None:
         self._sit_down()
         ready = self._wait()
+        early_s = self._began + self._settings.gather_s - self._monotonic()
+        if ready and early_s > 0:
+            time.sleep(early_s)
+        self._began = self._monotonic()
         self._read(ready)
         self._pass_time()
         self._round.decide(self._buffer, self._found, self._places)

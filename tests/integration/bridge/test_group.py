@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import psycopg
 import pytest
 
 from ingest.bridge.limits import Cause
 from ingest.bridge.sessions import Role
+from ingest.ports import Kept, RoundLog
+from ingest.saved import Change
+from schemas.alarms import AlarmEvent
+from schemas.entries import Payload, Tick
 from schemas.errors import Fenced
+from schemas.readings import ReadingBatch
 from tests.bridge_world import BridgeWorld, device
-from tests.door_world import STATUS, MemoryLog, MemoryStore
+from tests.door_world import START_US, STATUS, WAIT_S, MemoryLog, MemoryStore
+from tests.engine_room import Room, a_rule, steps
 from tests.waiting import until
 from tocsin.local.mosquitto import Mosquitto
 
@@ -32,8 +40,8 @@ def join(mosquitto: Mosquitto, dsn: str, log: MemoryLog) -> Iterator[Open]:
     """Makes a bridge by name, over the same log, and waits until it reads."""
     worlds: list[BridgeWorld] = []
 
-    def open_one(name: str, **settings: object) -> BridgeWorld:
-        world = BridgeWorld(mosquitto.url, name, log, dsn, settings=settings).start()
+    def open_one(name: str, instead: RoundLog | None = None, **settings: object) -> BridgeWorld:
+        world = BridgeWorld(mosquitto.url, name, log, dsn, settings=settings).start(instead)
         worlds.append(world)
         return world.wait_until_connected()
 
@@ -41,6 +49,20 @@ def join(mosquitto: Mosquitto, dsn: str, log: MemoryLog) -> Iterator[Open]:
     for world in worlds:
         world.end()
         world.leases.close()
+
+
+class Held:
+    """Port `ingest.ports.RoundLog`: a bridge whose commits take as long as the test wants."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.gate = threading.Event()
+        self.has_tried = threading.Event()
+
+    def commit(self, payloads: Sequence[Payload], kept: Sequence[Kept], changes: Sequence[Change]) -> int:
+        self.has_tried.set()
+        self.gate.wait(WAIT_S)
+        return self._log.commit(payloads, kept, changes)
 
 
 def publish(mosquitto: Mosquitto, numbers: range) -> None:
@@ -170,3 +192,40 @@ def test_postgresql_away_changes_nothing(join: Open, mosquitto: Mosquitto, log: 
     assert roles(a) == [Role.COMMON, Role.OWN]
     publish(mosquitto, range(MESSAGES))
     log.wait_for(lambda: sorted(log.values) == list(range(MESSAGES)))
+
+
+def test_a_reading_that_was_overtaken_is_stored_and_raises_nothing(
+    join: Open, mosquitto: Mosquitto, log: MemoryLog
+) -> None:
+    """The fire was over when it was read: 95 °C goes by one bridge, and the 20 °C after it come first by the other."""
+    held = {"a": Held(log), "b": Held(log)}
+    for name, one in held.items():
+        join(name, one)
+    now_ms = START_US // 1_000 + 1_000_000
+    with device(mosquitto.port) as kitchen:
+        kitchen.publish(b'{"ts":%d,"temperature":95}' % (now_ms - 2_000))
+        until(lambda: any(one.has_tried.is_set() for one in held.values()), "a bridge has it")
+        slow = next(name for name, one in held.items() if one.has_tried.is_set())
+        quick = next(one for name, one in held.items() if name != slow)
+        quick.gate.set()
+        for number in range(20):
+            kitchen.publish(b'{"ts":%d,"temperature":20}' % (now_ms - 1_000 + number))
+        log.wait_for(lambda: 20.0 in log.values)
+        held[slow].gate.set()
+        log.wait_for(lambda: len(log.values) == 21)
+    batches = [one for one in log.payloads if isinstance(one, ReadingBatch)]
+    assert log.values.index(95.0) > 0
+    assert steps(judged(log.payloads, now_ms)) == []
+    newest_last = ReadingBatch.concat(batches)
+    newest_last = newest_last.take(np.argsort(newest_last.event_time))
+    sensors = [one for one in log.payloads if not isinstance(one, ReadingBatch)]
+    assert steps(judged([*sensors, newest_last], now_ms)) == [("raised", "red"), ("cleared", "red")]
+
+
+def judged(payloads: Sequence[Payload], now_ms: int) -> list[AlarmEvent]:
+    """What an engine says of them that alarms above 50 °C."""
+    room = Room(a_rule())
+    events = room.apply(Tick((now_ms - 5_000) * 1_000))
+    for payload in payloads:
+        events += room.apply(payload)
+    return events + room.apply(Tick(now_ms * 1_000))

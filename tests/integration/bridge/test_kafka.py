@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import psycopg
 import pytest
 
 from ingest.commit_kafka import RoundRecords
 from ingest.quarantine import decode_kept
-from schemas.kafka import Topic
+from schemas.kafka import Topic, log_topic
 from schemas.readings import ReadingBatch
 from streams.log.kafka import KafkaLog, Record
 from streams.log.kafka_reader import KafkaPartitionsReader
 from streams.log.kafka_topics import make_topics
 from streams.log.kafka_topics_reader import KafkaTopicsReader
 from tests.bridge_world import BridgeWorld, device
-from tests.kafka_topics import PATIENCE_S, fresh_topic
+from tests.kafka_topics import PATIENCE_S, forget_cluster, fresh_topic
 from tests.waiting import until
+from tocsin.local.cluster import Member
 from tocsin.local.kafka import Kafka
 from tocsin.local.mosquitto import Mosquitto
 
@@ -72,3 +78,36 @@ def test_what_a_broker_has_is_in_kafka_once_it_is_acknowledged(
     found = list(reader.read(10.0))
     reader.close()
     assert [decode_kept(value).payload for _, _, value in found] == [b"no JSON"]
+
+
+def test_the_command_brings_a_broker_into_a_cluster(
+    kafka: Kafka, dsn: str, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """As a unit of systemd runs it: ready once it reads, gone cleanly when it is told to."""
+    forget_cluster(kafka)
+    told = {
+        "TOCSIN_DSN": dsn, "TOCSIN_KAFKA": kafka.servers, "TOCSIN_BROKER": mosquitto.url, "TOCSIN_HTTP_PORT": "0",
+    }  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "tocsin", "migrate", "--partitions", str(P)], env={**os.environ, **told}, check=True
+    )
+    bridge = Member("bridge-1", tmp_path, told)
+    bridge.launch()
+    try:
+        bridge.wait_until_ready(300.0)
+        with device(mosquitto.port) as kitchen:
+            for number in range(100):
+                kitchen.publish(b'{"ts":%d,"value":%d}' % (1_790_000_000_000 + number, number))
+            until(lambda: _metric(bridge, "tocsin_bridge_acknowledged_total") == 100, "all is acknowledged")
+    finally:
+        code = bridge.stop(30.0)
+    assert code == 0, bridge.last_words()
+    assert values_in(kafka, log_topic(P)) == Counter(map(float, range(100)))
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM bridges").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM bridge_sessions").fetchone() == (2,)
+
+
+def _metric(member: Member, name: str) -> float:
+    text = httpx.get(f"http://127.0.0.1:{member.running.http_port}/metrics", timeout=10).text
+    return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
