@@ -207,6 +207,7 @@ class ClusterVictim:
 
         def ticks() -> bool:
             nonlocal before
+            self._all_back()
             try:
                 ends = self.ends()
             except ServiceAway:

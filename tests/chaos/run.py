@@ -90,7 +90,8 @@ class Run:
         print(
             "\n" + ", ".join(f"{count} {what}" for what, count in self.done.items()),
             f"\n{stored.readings} readings stored of {len(messages)} messages acknowledged to "
-            f"{len(self.feeder.clients)} clients, {sum(m.resends > 0 for m in messages)} of them sent again; {len(twin)} steps of alarms by the twin, "
+            f"{len(self.feeder.clients)} clients, {sum(m.resends > 0 for m in messages)} of them sent again; "
+            f"{len(twin)} steps of alarms by the twin, "
             f"{len(expected.raised_by)} alarms without a time; {told.notifications} notifications",
             f"\nlost {stored.lost}, doubled {stored.doubled} (without ts, sent again), "
             f"notifications repeated with reason {told.repeated}, wrong {len(wrong)}",
