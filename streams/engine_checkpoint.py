@@ -61,12 +61,14 @@ class Trunk(msgspec.Struct, array_like=True):
     alarms: list[Alarm]
 
 
+_Body = bytes | memoryview
+_Bodies = dict[str, dict[int, _Body]]
 _encode = msgspec.msgpack.Encoder().encode
 _trunk = msgspec.msgpack.Decoder(Trunk)
 
 
 def save(engine: Engine, position: int) -> Snapshot:
-    """Copy what changed since the last call into chunks."""
+    """What changed since the last call, in chunks. What is written once and never again is not copied."""
     roster, m = engine.roster, engine.roster.memory
     chunks: list[Chunk] = []
     for index, span in _changed(m.dirty, roster.sensors):
@@ -74,15 +76,15 @@ def save(engine: Engine, position: int) -> Snapshot:
         if roster.mixed:
             chunks.append(Chunk("extra", index, m.extra[span].tobytes()))
     for index, span in _changed(roster.cold_dirty, roster.sensors):
-        chunks.append(Chunk("ids", index, roster.sensor_table.ids[span].tobytes()))
-        chunks.append(Chunk("cold", index, m.cold[span].tobytes()))
+        chunks.append(Chunk("ids", index, _lasting(roster.sensor_table.ids[span])))
+        chunks.append(Chunk("cold", index, _lasting(m.cold[span])))
     for index, span in _changed(roster.device_dirty, roster.devices):
-        chunks.append(Chunk("device ids", index, roster.device_table.ids[span].tobytes()))
+        chunks.append(Chunk("device ids", index, _lasting(roster.device_table.ids[span])))
         chunks.append(Chunk("devices", index, m.devices[span].tobytes()))
     first, last = roster.arena_saved // _ARENA_CHUNK, -(-roster.arena_used // _ARENA_CHUNK)
     for index in range(first, last) if roster.arena_used > roster.arena_saved else ():
         end = min(roster.arena_used, (index + 1) * _ARENA_CHUNK)
-        chunks.append(Chunk("arena", index, roster.arena[index * _ARENA_CHUNK : end].tobytes()))
+        chunks.append(Chunk("arena", index, _lasting(roster.arena[index * _ARENA_CHUNK : end])))
     roster.arena_saved = roster.arena_used
     chunks += _save_watches(m.watches[: int(m.head[WATCH_TOP])], m.timers)
     plans = roster.plans
@@ -106,6 +108,10 @@ def save(engine: Engine, position: int) -> Snapshot:
     return Snapshot(position, chunks)
 
 
+def _lasting(array: Array) -> memoryview:
+    return array.view(np.uint8).data
+
+
 def _changed(dirty: Array, count: int) -> Iterator[tuple[int, slice]]:
     """The chunks that are marked, each with its slots below `count`; the marks are taken away."""
     for index in np.flatnonzero(dirty).tolist():
@@ -123,7 +129,7 @@ def _save_watches(watches: Array, timers: Array) -> list[Chunk]:
 
 def load(engine: Engine, snapshot: Snapshot) -> None:
     """Fill a fresh engine. Raises CorruptState when the chunks are not a memory of this layout."""
-    bodies: dict[str, dict[int, bytes]] = {}
+    bodies: _Bodies = {}
     for chunk in snapshot.chunks:
         bodies.setdefault(chunk.name, {})[chunk.index] = chunk.body
     try:
@@ -138,7 +144,7 @@ def load(engine: Engine, snapshot: Snapshot) -> None:
         raise CorruptState(f"a checkpoint of the engine cannot be read: {error}") from error
 
 
-def _load(engine: Engine, trunk: Trunk, bodies: dict[str, dict[int, bytes]]) -> None:
+def _load(engine: Engine, trunk: Trunk, bodies: _Bodies) -> None:
     roster, m = engine.roster, engine.roster.memory
     if roster.devices:
         raise ValueError("only a fresh engine can be restored")
@@ -176,7 +182,7 @@ def _load(engine: Engine, trunk: Trunk, bodies: dict[str, dict[int, bytes]]) -> 
     engine.look_at_devices(judge=False)
 
 
-def _fill(array: Array, count: int, bodies: dict[int, bytes], chunk: int) -> None:
+def _fill(array: Array, count: int, bodies: dict[int, _Body], chunk: int) -> None:
     """array[:count] from its chunks. Raises ValueError when one is missing or of another length."""
     for index in range(-(-count // chunk)):
         span = slice(index * chunk, min(count, (index + 1) * chunk))
@@ -186,7 +192,7 @@ def _fill(array: Array, count: int, bodies: dict[int, bytes], chunk: int) -> Non
         array[span] = rows[: span.stop - span.start]
 
 
-def _load_watches(engine: Engine, watches: bytes, timers: bytes) -> None:
+def _load_watches(engine: Engine, watches: _Body, timers: _Body) -> None:
     m = engine.roster.memory
     m.sensors["watch"][: engine.roster.sensors] = NONE
     put_watches(m, np.frombuffer(watches, WATCH).copy(), np.frombuffer(timers, TIMER).copy())

@@ -88,11 +88,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One part of a consumer's memory: `body` is opaque here."""
+    """One part of a consumer's memory: `body` is opaque here, and does not change any more."""
 
     name: str
     index: int
-    body: bytes
+    body: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
