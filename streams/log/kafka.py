@@ -28,6 +28,9 @@ PATIENCE_S = 5.0
 _GRACE_S = 3.0
 """The client looks for records that are out of time once a second; then they are taken out of its hands."""
 _POLL_S = 0.1
+_FLUSH_S = 0.05
+_LINGER_MS = 1
+"""Records of a call go to the broker together, as soon as all are handed over: `flush` waits for no linger."""
 _QUEUED_KB = 64 << 10
 _QUEUED = 100_000
 
@@ -94,7 +97,7 @@ class KafkaLog:
         self._patience_s = patience_s
         self._config = {
             "compression.type": "lz4",
-            "linger.ms": 0,
+            "linger.ms": _LINGER_MS,
             **client_config(servers, config or {}),
             "enable.idempotence": True,  # acks=all, five requests on their way, in order
             "message.timeout.ms": int(patience_s * 1000),
@@ -109,6 +112,8 @@ class KafkaLog:
         """Held while records are handed to the client, so that a call's stand together."""
         self._turn = threading.Condition()
         self._is_served = False
+        self._waiting = 0
+        """Calls that wait for their records' fate."""
         self._producer = Producer(self._config)
         self._trouble = ""
         self._closed = False
@@ -231,21 +236,31 @@ class KafkaLog:
     def _wait(self, call: _Call, timeout_s: float) -> bool:
         """True as soon as the call is settled, False after `timeout_s`. One of those who wait serves the client."""
         until = time.monotonic() + timeout_s
-        while not call.is_settled:
-            left = until - time.monotonic()
-            if left <= 0:
-                return False
+        with self._turn:
+            self._waiting += 1
+        try:
+            while not call.is_settled:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                with self._turn:
+                    if self._is_served:
+                        self._turn.wait(min(left, _POLL_S))
+                        continue
+                    self._is_served = True
+                self._serve(min(left, _POLL_S))
+            return True
+        finally:
             with self._turn:
-                if self._is_served:
-                    self._turn.wait(min(left, _POLL_S))
-                    continue
-                self._is_served = True
-            self._serve(min(left, _POLL_S))
-        return True
+                self._waiting -= 1
 
     def _serve(self, timeout_s: float) -> None:
         try:
-            self._producer.poll(timeout_s)
+            if self._waiting == 1:
+                # Returns once all is delivered, where `poll` would wake us for each partition.
+                self._producer.flush(min(timeout_s, _FLUSH_S))
+            else:
+                self._producer.poll(timeout_s)
         finally:
             with self._turn:
                 self._is_served = False
