@@ -16,6 +16,7 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import InvalidSessionTimeoutError
 from aiokafka.structs import TopicPartition
 from faust.app.base import BootStrategy
 
@@ -31,6 +32,8 @@ from streams.worker.transport import AsIs, Consumer, Transport
 
 SESSION_S = 4.0
 """A worker that is not heard of for so long has died."""
+USUAL_SESSION_S = 6.0
+"""The shortest that a Kafka allows which nobody has told otherwise (group.min.session.timeout.ms)."""
 _HEARTBEAT_S = 0.3
 """A member hears of a rebalance by it."""
 _MAY_BE_IDLE_S = 86_400.0
@@ -162,6 +165,7 @@ class Worker:
                 self._wake.clear()
                 if self._broken is not None:
                     raise self._broken
+                await self._look_for_troubles()
                 if start.done():
                     start.result()
                     if not began:
@@ -170,6 +174,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - tried again by `run`
             problem = error
         problem = app.crash_reason or problem
+        if isinstance(problem, InvalidSessionTimeoutError) and self._session_s < USUAL_SESSION_S:
+            _log.warning("session_is_longer", session_s=USUAL_SESSION_S, mend="Lower group.min.session.timeout.ms.")
+            self._session_s = USUAL_SESSION_S
         if problem is not None:
             self._trouble = f"Faust: {str(problem) or type(problem).__name__}"
             _log.error("worker_app_failed", error=self._trouble, kind=type(problem).__name__)
@@ -191,6 +198,13 @@ class Worker:
                 await app.stop()
         except Exception as error:  # noqa: BLE001 - it is given up either way
             _log.warning("worker_app_stopped_badly", error=repr(error))
+
+    async def _look_for_troubles(self) -> None:
+        if self._consumer is not None:
+            # A client that is just connecting answers later.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_COMMIT_S):
+                    await self._consumer.raise_troubles()
 
     async def _tell_places(self) -> None:
         """A record of the log is done with when a checkpoint covers it."""

@@ -81,6 +81,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         owned = consumer.assignment()
         await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, offset in places.items() if tp in owned})
 
+    async def raise_troubles(self) -> None:
+        """Raise what the group's membership has failed with; unless it is asked for, nobody hears of it."""
+        self._ensure_consumer()._coordinator.check_errors()
+
     async def leave(self) -> None:
         """Leave the group; the others share out our partitions at once."""
         await self._ensure_consumer()._coordinator.close()
@@ -141,6 +145,11 @@ class Consumer(driver.Consumer):
             await self._thread.call_thread(self._thread.commit_places, places)
         except KafkaError as error:
             _log.info("group_offsets_not_committed", error=str(error))
+
+    async def raise_troubles(self) -> None:
+        """See the thread's. Nothing before it runs."""
+        if self._thread._consumer is not None:
+            await self._thread.call_thread(self._thread.raise_troubles)
 
     async def leave(self) -> None:
         await self._thread.call_thread(self._thread.leave)

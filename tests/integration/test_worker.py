@@ -78,6 +78,15 @@ def test_kafka_hears_of_each_checkpoint(make_world: MakeWorld) -> None:
     until(lambda: group_offsets(world, world.topic) == {0: 150, 1: 150}, "Kafka has heard of the last checkpoint")
 
 
+def test_a_kafka_that_wants_longer_sessions_gets_them(make_world: MakeWorld) -> None:
+    """Its usual shortest is 6 s, and a worker must come into the group there, too."""
+    world = make_world(2)
+    world.say(20)
+    one = world.worker(session_s=0.01)
+    world.until_judged()
+    assert one.error is None
+
+
 def test_a_worker_that_joins_takes_its_share_and_leaves_it_again(make_world: MakeWorld) -> None:
     """Alarms are those of the log however the partitions move: none wrong, none lost, none twice."""
     world = make_world(4)
