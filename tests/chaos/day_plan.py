@@ -25,8 +25,10 @@ from sensors_sim.publisher import payload
 from sensors_sim.scenario import Event, Scenario, SensorFault, ShopPlan
 from sensors_sim.scenarios import load, names
 
-STEP_S = 5
+STEP_S = 10
 """The clock moves by so much; above 10 s Tocsin would call it a hole in its ticks."""
+_MOST_A_STEP = 4_000
+"""Messages of one kind of shop: both together are fewer than one client may have without their PUBACK."""
 START_S = 1_780_272_000
 """Midnight, 2026-06-01 UTC."""
 _QUIET = "quiet_day"
@@ -154,7 +156,7 @@ def make_day(plan: DayPlan, folder: Path) -> Day:
 
 
 def _make_shops(plan: DayPlan, kind: str, first: int, shops: int, file: Path) -> Day:
-    """One kind of shop."""
+    """One kind of shop. Fails where more is sent in a step than one connection may send at once."""
     scenario, shop, lanes = _everything(plan, kind, shops)
     city = City(scenario, shop, shops, plan.seed, first)
     ahead = {
@@ -190,6 +192,7 @@ def _make_shops(plan: DayPlan, kind: str, first: int, shops: int, file: Path) ->
                         sensors.append(sensor)
                         times_ms.append(ts_ms)
                         values.append(value)
+            assert len(packets) <= _MOST_A_STEP, f"{len(packets)} messages in one step: let devices send more seldom"
             block = b"".join(packets)
             out.write(_HEAD.pack(step + 1, len(packets), len(block)) + block)
             day.messages += len(packets)

@@ -46,6 +46,8 @@ from tocsin.settings import connect_dsn
 _ALL_TIME = (0, 1 << 52)
 _SETTLE_S = 300.0
 _SHOWN = 12
+_TAKEN = '"partition_taken"'
+"""In a worker's log."""
 
 
 @dataclass
@@ -98,11 +100,12 @@ def through_one_process(day: Day, folder: Path, keep: set[int]) -> Ran:
         return _run("one process", day, clock, member.running.mqtt_port, OnePartition(reader), keep, dsn, ends, {}, [])
 
 
-def through_a_cluster(day: Day, folder: Path, keep: set[int]) -> Ran:
+def through_a_cluster(day: Day, folder: Path, keep: set[int], partitions: int = 4) -> Ran:
     """Two workers; half way one is killed and another one joins."""
     folder.mkdir()
     clock = LedClock.create(folder / "clock", day.plan.start_us)
-    cluster = LocalCluster(folder, Plan(bridges=0, environment={"TOCSIN_LED_CLOCK": str(folder / "clock")}))
+    told = {"TOCSIN_LED_CLOCK": str(folder / "clock")}
+    cluster = LocalCluster(folder, Plan(bridges=0, consoles=0, partitions=partitions, environment=told))
     deeds: list[str] = []
 
     def kill() -> None:
@@ -111,21 +114,25 @@ def through_a_cluster(day: Day, folder: Path, keep: set[int]) -> Ran:
 
     def join() -> None:
         cluster.add("worker-3")
+
+    def has_joined() -> None:
+        """The clock stands meanwhile."""
+        file = cluster.members["worker-3"].log
+        until("worker-3 has a partition", lambda: _TAKEN in file.read_text(), _SETTLE_S)
         deeds.append("worker-3 joined")
 
     with ExitStack() as closing:
         closing.callback(cluster.stop)
         cluster.start()
-        partitions = range(cluster.plan.partitions)
-        topic = log_topic(cluster.plan.partitions)
-        reader = KafkaPartitionsReader(cluster.kafka.servers, topic, partitions)
+        topic = log_topic(partitions)
+        reader = KafkaPartitionsReader(cluster.kafka.servers, topic, range(partitions))
         closing.callback(reader.close)
 
         def ends() -> dict[int, int]:
-            return {p: end.last for p, end in ends_of(cluster.kafka.servers, topic, partitions, {}).items()}
+            return {p: end.last for p, end in ends_of(cluster.kafka.servers, topic, range(partitions), {}).items()}
 
         half = day.plan.steps // 2
-        steps = {half: kill, half + max(1, half // 10): join}
+        steps = {half: kill, half + 2: join, half + max(3, half // 2): has_joined}
         port, dsn = cluster.mqtt_ports[0], cluster.postgres.dsn()
         ran = _run("cluster", day, clock, port, reader, keep, dsn, ends, steps, deeds)
         for name, member in cluster.members.items():
@@ -245,7 +252,7 @@ class Verdict:
     says: str
 
 
-def one_day(plan: DayPlan, folder: Path, twins: int) -> Verdict:
+def one_day(plan: DayPlan, folder: Path, twins: int, partitions: int = 4) -> Verdict:
     """Both ways, and what came of it.  twins: so many shops are judged by the naive twin, befallen ones first."""
     began = time.monotonic()
     day = make_day(plan, folder)
@@ -254,7 +261,7 @@ def one_day(plan: DayPlan, folder: Path, twins: int) -> Verdict:
     kept = set([*day.befallen, *others][:twins])
     keep = {sensor for sensor, key in day.keys.items() if key.partition("/")[0] in kept}
     one = through_one_process(day, folder / "one", keep)
-    other = through_a_cluster(day, folder / "cluster", keep)
+    other = through_a_cluster(day, folder / "cluster", keep, partitions)
     wrong = judge_alike(one, other) + judge_stored(day, one) + judge_stored(day, other)
     twin_began = time.monotonic()
     with ProcessPoolExecutor(2) as pool:
@@ -284,11 +291,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--slower", type=int, default=15, help="every device sends so many times more seldom")
     parser.add_argument("--seed", type=int, default=20_260_801)
     parser.add_argument("--twins", type=int, default=60, help="shops that the naive twin judges")
+    parser.add_argument("--partitions", type=int, default=4, help="of the cluster's log")
     told = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="tocsin-day-") as folder:
         Path(folder).chmod(0o711)
         plan = DayPlan(told.shops, told.hours, told.seed, told.slower, told.from_hour)
-        verdict = one_day(plan, Path(folder), told.twins)
+        verdict = one_day(plan, Path(folder), told.twins, told.partitions)
     sys.stdout.write(verdict.says + "\n")
     for line in verdict.wrong[:_SHOWN]:
         sys.stdout.write(line[:1000] + "\n")
