@@ -5,7 +5,7 @@ Nothing here is undone or repeated: a commit that found the log away is tried ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,27 +90,28 @@ class Round:
         ids = np.full(count, -1, np.int32)
         rows = np.flatnonzero(found.taken[:count])
         ids[rows] = self._topics.lookup(buffer, found.topic_start[rows], found.topic_end[rows])
+        unknown: dict[bytes, list[int]] = {}
         for row in rows[ids[rows] < 0].tolist():
             topic = buffer[found.topic_start[row] : found.topic_end[row]].tobytes()
-            ids[row] = self._intern(topic)
-            if ids[row] < 0:
-                self._drop(found, row, Dropped.FOREIGN)
+            unknown.setdefault(topic, []).append(row)
+        for topic, number in self._intern(unknown):
+            for row in unknown[topic]:
+                ids[row] = number
+                if number < 0:
+                    self._drop(found, row, Dropped.FOREIGN)
         return ids
 
-    def _intern(self, topic: bytes) -> int:
-        """-1 when nothing is read from there: a stranger cannot fill the table."""
-        try:
-            parsed = DeviceTopic.parse(mqtt.decode_topic(topic))
-        except ProtocolFault:
-            return -1
-        if parsed is None or parsed.leaf not in _TAKEN:
-            return -1
-        known = len(self._topics)
-        number = self._topics.add(topic)
-        if number == known:
-            self._status.reserve(number + 1)
-            self._status.array[number] = _UNKNOWN if parsed.leaf == "status" else _TELEMETRY
-        return number
+    def _intern(self, topics: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+        """Their numbers, -1 where nothing is read from: a stranger cannot fill the table."""
+        leaves = {topic: _leaf_of(topic) for topic in topics}
+        taken = [topic for topic, leaf in leaves.items() if leaf in _TAKEN]
+        if taken:
+            numbers = self._topics.add_all(taken)
+            self._status.reserve(len(self._topics))
+            kinds = [_UNKNOWN if leaves[topic] == "status" else _TELEMETRY for topic in taken]
+            self._status.array[numbers] = kinds
+            yield from zip(taken, numbers.tolist(), strict=True)
+        yield from ((topic, -1) for topic, leaf in leaves.items() if leaf not in _TAKEN)
 
     def _drop_repeated(self, buffer: U8, found: Found, seats: Sequence[Seat]) -> None:
         """What a broker sends again since our PUBACK did not reach it is in the log already."""
@@ -168,3 +169,12 @@ class Round:
         refused = [(one, seat) for seat in seats for one in seat.take_refused()]
         arrivals = self._arrivals(len(refused)).tolist()
         return [(replace(one, arrival_us=at), seat) for (one, seat), at in zip(refused, arrivals, strict=True)]
+
+
+def _leaf_of(topic: bytes) -> str:
+    """Empty when it is no device's topic."""
+    try:
+        parsed = DeviceTopic.parse(mqtt.decode_topic(topic))
+    except ProtocolFault:
+        return ""
+    return parsed.leaf if parsed is not None else ""

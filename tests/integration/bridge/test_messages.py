@@ -6,7 +6,8 @@ import pytest
 
 from ingest.bridge.limits import Dropped
 from schemas import mqtt
-from schemas.mqtt import Publish
+from schemas.entries import Sensors
+from schemas.mqtt import Ack, Publish, Type
 from tests.bridge_world import BridgeWorld, bridge_world, device
 from tests.door_world import ERRORS, STATUS, TELEMETRY
 from tests.waiting import until
@@ -72,3 +73,32 @@ def test_a_status_that_is_known_is_not_said_again_at_every_connection(mosquitto:
         mosquitto.start()
         until(lambda: world.bridge.counts.dropped[Dropped.REPEATED] == 1, "the retained status came again")
         assert world.log.values == [1.0]
+
+
+def test_what_nobody_asked_for_is_acknowledged_and_dropped(mosquitto: Mosquitto) -> None:
+    """A session may have subscriptions from before; their messages would be in its way for ever."""
+    with device(mosquitto.port, "tocsin-b1", clean=False) as before:
+        before.subscribe("tocsin/v1/+/+/command", "elsewhere", qos=2)
+    with bridge_world(mosquitto.url, settings={"group": ""}) as world, device(mosquitto.port) as kitchen:
+        world.wait_until_connected()
+        kitchen.publish(b"open", "tocsin/v1/shop-1/kitchen/command")
+        kitchen.publish(b"1", "elsewhere", qos=2)
+        kitchen.send(Ack(Type.PUBREL, 2))
+        kitchen.publish(b"", STATUS, retain=True)
+        kitchen.publish(b'{"temperature":20}')
+        world.log.wait_for(lambda: world.log.values == [20.0])
+        until(lambda: world.bridge.counts.dropped[Dropped.FOREIGN] == 2, "both are dropped")
+        assert world.bridge.counts.dropped[Dropped.EMPTY_STATUS] == 1
+
+
+def test_devices_that_speak_for_the_first_time_all_at_once(world: BridgeWorld, mosquitto: Mosquitto) -> None:
+    """After a power cut in a district: many new topics, each several times, in few rounds."""
+    with device(mosquitto.port) as gateway:
+        for number in range(900):
+            gateway.publish(b'{"value":%d}' % number, f"tocsin/v1/shop-{number % 300}/kitchen/telemetry")
+        world.log.wait_for(lambda: len(world.log.values) >= 900)
+    assert world.log.values == list(range(900))
+    declared = {
+        sensor.enterprise for one in world.log.payloads if isinstance(one, Sensors) for sensor in one.sensors
+    }  # fmt: skip
+    assert len(declared) == 300
