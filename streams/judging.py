@@ -37,6 +37,12 @@ class SettledPositions(Positions, Protocol):
 
     def committed(self) -> int: ...
 
+    def close(self) -> None: ...
+
+
+class ClosableCheckpoints(Checkpoints, Protocol):
+    def close(self) -> None: ...
+
 
 class _Stopped(Exception):
     """`stop` was called while a service was away."""
@@ -50,7 +56,7 @@ class Judging:
         judge: Judge,
         reader: LogReader,
         positions: SettledPositions,
-        checkpoints: Checkpoints,
+        checkpoints: ClosableCheckpoints,
         *,
         checkpoint_every_s: float = 30.0,
         on_events: Callable[[], None] = lambda: None,
@@ -117,6 +123,9 @@ class Judging:
         finally:
             self.ready.clear()
             self._saver.close()
+            # A worker's partitions come and go, and their connections with them.
+            self._positions.close()
+            self._checkpoints.close()
 
     def _rebuild(self) -> None:
         """Bring the judge's memory to the committed position; nothing is emitted."""

@@ -79,7 +79,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def commit_places(self, places: Mapping[TopicPartition, int]) -> None:
         consumer = self._ensure_consumer()
         owned = consumer.assignment()
-        await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, offset in places.items() if tp in owned})
+        ours = {tp: OffsetAndMetadata(offset, "") for tp, offset in places.items() if tp in owned}
+        if ours:
+            await consumer.commit(ours)
 
     async def raise_troubles(self) -> None:
         """Raise what the group's membership has failed with; unless it is asked for, nobody hears of it."""
