@@ -39,8 +39,13 @@ class KafkaPartitionsReader:
         config: Mapping[str, str] | None = None,
         *,
         unreadable: Unreadable | None = None,
+        gather_bytes: int = 1,
     ) -> None:
-        """unreadable: told of each record that is no entry, which is then passed over; None: CorruptState."""
+        """unreadable: told of each record that is no entry, which is then passed over; None: CorruptState.
+
+        gather_bytes: Kafka answers when there is so much, or after a tenth of a second. More is for those who need not
+        hurry: of a busy log each of the partitions would be an answer of its own.
+        """
         self._topic = topic
         self._partitions = tuple(partitions)
         self._unreadable = unreadable
@@ -63,6 +68,7 @@ class KafkaPartitionsReader:
                 "auto.offset.reset": "error",
                 # A question to the broker waits behind the fetch under way.
                 "fetch.wait.max.ms": 100,
+                "fetch.min.bytes": gather_bytes,
                 "fetch.queue.backoff.ms": 10,
                 "fetch.error.backoff.ms": 100,
                 "queued.max.messages.kbytes": _QUEUED_KB,

@@ -37,6 +37,8 @@ FENCED_EXIT = 3
 """Exit code when another store has taken over: do not start it again."""
 _DAY_US = 86_400_000_000
 _STDIN = 0
+_GATHER_BYTES = 64 << 10
+"""Two thousand readings: of a busy log one answer of Kafka's then has all partitions, and blocks can wait for it."""
 _MOVED = "SELECT topic FROM log_layout WHERE topic NOT IN ('', %s)"
 
 
@@ -137,7 +139,7 @@ def _log_reader(settings: StoreSettings) -> Iterator[PartitionsReader]:
 
     records = KafkaPartitionsReader(
         settings.kafka, settings.topic, range(settings.partitions), settings.kafka_config,
-        unreadable=unreadable_rows(settings.dsn, settings.topic),
+        unreadable=unreadable_rows(settings.dsn, settings.topic), gather_bytes=_GATHER_BYTES,
     )  # fmt: skip
     with closing(records):
         yield records
