@@ -1,21 +1,25 @@
-"""What a whole cluster's processes say of themselves, and what the doctor says as one after the other is taken away."""
+"""A whole cluster: what its processes say of themselves, what the doctor says as parts are taken away, an upgrade."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import httpx
+import paho.mqtt.client as paho
+import psycopg
 import pytest
 from paho.mqtt import publish
+from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ServiceAway
 from schemas.identity import partition_of
 from tests.unit.test_deploy_metrics import EXPRESSIONS
 from tests.unit.test_docs_metrics import ROWS
@@ -271,3 +275,73 @@ def content(cluster: LocalCluster) -> None:
     except AssertionError as error:
         error.add_note(str(findings(cluster)))
         raise
+
+
+class Feed:
+    """Shops that report heat at the door, one after the other while the block runs; who is not heard says it again."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster = cluster
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.heard = 0
+        """Shops both of whose readings were acknowledged: `upgrade-0` to one less than this."""
+
+    def __enter__(self) -> Feed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def until(self, heard: int) -> None:
+        until(lambda: self.heard >= heard, f"{heard} shops are heard", PATIENCE_S)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.2):
+            self.heard += self._is_heard(f"upgrade-{self.heard}")
+
+    def _is_heard(self, shop: str) -> bool:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=shop)
+        try:
+            client.connect("127.0.0.1", self._cluster.members["door-1"].running.mqtt_port)
+            client.loop_start()
+            topic = f"tocsin/v1/{shop}/kitchen/telemetry"
+            sent = [client.publish(topic, json.dumps({"temperature": 95.0 + n}), qos=1) for n in range(2)]
+            for one in sent:
+                one.wait_for_publish(10)
+            return all(one.is_published() for one in sent)
+        except (OSError, RuntimeError, ServiceAway):
+            return False
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+
+def test_part_by_part_is_restarted_while_every_alarm_is_told_once(cluster: LocalCluster) -> None:
+    """An upgrade without a stop, in the order of the how-to: what was acknowledged becomes one alarm, told once."""
+    content(cluster)
+    with Feed(cluster) as feed:
+        for word in ("worker", "desk", "console", "bridge", "door"):
+            for member in of_kind(cluster, word):
+                feed.until(feed.heard + 1)
+                assert member.stop(PATIENCE_S) == 0, member.last_words()
+                member.launch()
+                member.wait_until_ready(PATIENCE_S)
+        feed.until(feed.heard + 1)
+    shops = {f"upgrade-{number}" for number in range(feed.heard)}
+
+    def told() -> list[tuple[str, int, int]]:
+        with psycopg.connect(cluster.postgres.dsn()) as connection:
+            return connection.execute(
+                """
+                SELECT enterprise, count(DISTINCT key)::int,
+                       (SELECT count(*) FROM attempts a JOIN notification_alarms n USING (notification)
+                         WHERE n.alarm = min(key) AND n.step = 1 AND a.outcome = 'accepted')::int
+                  FROM alarm_events WHERE family = 'heat' AND enterprise LIKE 'upgrade-%' GROUP BY enterprise
+                """
+            ).fetchall()
+
+    until(lambda: {shop for shop, _, times in told() if times} >= shops, "all are told", PATIENCE_S)
+    assert [one for one in told() if one[0] in shops and one[1:] != (1, 1)] == []
