@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sensors_sim import webhook_sink
@@ -34,6 +35,10 @@ class ClusterRun(Run):
     """A run of a cluster."""
 
     victim: ClusterVictim
+
+    def count(self, what: str, by: int = 1) -> None:
+        super().count(what, by)
+        print(f"{datetime.now():%H:%M:%S} {what}", flush=True)
 
     def kill(self, name: str) -> None:
         self.victim.kill(name)

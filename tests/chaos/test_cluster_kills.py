@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.cluster_kills import running
+from tests.chaos.cluster_kills import every_kind, running
 from tests.chaos.links import Cut
 
 SEED = 20_261_125
@@ -31,3 +31,15 @@ def test_a_kill_of_every_part_of_a_cluster_loses_and_doubles_nothing(kafka: obje
         run.cut_link(run.chance.choice(run.links()), run.chance.choice(list(Cut)), 1.0, 3.0)
         run.rebalance()
         run.end_all(90.0)
+
+
+@pytest.mark.chaos
+@pytest.mark.long
+@pytest.mark.kafka
+def test_kills_and_cuts_of_every_kind_in_a_cluster_lose_and_double_nothing(kafka: object, tmp_path: Path) -> None:
+    """The long form: five kills of each part, Kafka three times, five rebalances, every link cut in every way."""
+    tmp_path.chmod(0o711)
+    with running(tmp_path, SEED, 900.0, bridges=1) as run:
+        run.live(14.0, 18.0)
+        every_kind(run, kills=5, kafka=3, rebalances=5, cuts=1)
+        run.end_all(300.0, with_bundles=True)

@@ -29,6 +29,17 @@ def test_an_hour_is_the_same_in_one_process_and_in_a_cluster(kafka: object, tmp_
     assert not verdict.wrong, "\n".join(verdict.wrong[:20])
 
 
+@pytest.mark.chaos
+@pytest.mark.long
+@pytest.mark.kafka
+def test_a_day_of_a_thousand_shops_is_the_same_in_one_process_and_in_a_cluster(kafka: object, tmp_path: Path) -> None:
+    """The long form."""
+    tmp_path.chmod(0o711)
+    verdict = one_day(DayPlan(shops=1000, hours=24.0, seed=20_260_801, slower=15), tmp_path, twins=60)
+    print("\n" + verdict.says)
+    assert not verdict.wrong, "\n".join(verdict.wrong[:20])
+
+
 def test_a_step_that_differs_in_anything_but_its_place_is_seen() -> None:
     """The comparison is worth its word."""
     placed_elsewhere = msgspec.structs.replace(EVENT, partition=5, seq=1, entry=9)
