@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -25,11 +26,16 @@ def compiled() -> None:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    # Mosquitto gives up root's rights: its user must reach the folder.
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)
-    yield from _started(Mosquitto(tmp_path / "mosquitto"))
+def home() -> Iterator[Path]:
+    """A folder for programs that give up root's rights: pytest's own folders are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.fixture
+def mosquitto(home: Path) -> Iterator[Mosquitto]:
+    yield from _started(Mosquitto(home / "mosquitto"))
 
 
 @pytest.fixture

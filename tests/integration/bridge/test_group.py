@@ -108,12 +108,12 @@ def test_what_waits_for_a_dead_bridge_is_read_by_another(
     a, b = join("a"), join("b")
     a.end()
     publish(mosquitto, range(MESSAGES))
-    log.wait_for(lambda: len(log.values) == b.bridge.counts.messages > 0)
     lapse(dsn, "a")
     b.ahead_s = 1_000.0
     b.leases.turn()
     assert roles(b) == [Role.ADOPTED, Role.COMMON, Role.OWN]
     until(lambda: b.bridge.counts.adopted == 1, "the session is read to its end")
+    log.wait_for(lambda: len(log.values) >= MESSAGES)
     assert sorted(log.values) == list(range(MESSAGES))
     b.leases.turn()
     assert roles(b) == [Role.COMMON, Role.OWN]
@@ -130,7 +130,7 @@ def test_one_that_was_taken_for_dead_takes_its_session_back(
     lapse(dsn, "a")
     b.ahead_s = 1_000.0
     b.leases.turn()
-    until(lambda: a.bridge.counts.closed.total() == 2, "its sessions are taken over")
+    until(lambda: a.bridge.counts.closed.total() >= 2, "its sessions are taken over")
     # Mosquitto does not always come to say why.
     assert set(a.bridge.counts.closed) <= {Cause.TAKEN_OVER, Cause.CUT}
     publish(mosquitto, range(MESSAGES))

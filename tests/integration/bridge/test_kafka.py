@@ -70,7 +70,7 @@ def test_what_a_broker_has_is_in_kafka_once_it_is_acknowledged(
                 topic = f"tocsin/v1/shop-{number % SHOPS}/kitchen/telemetry"
                 kitchen.publish(b'{"ts":%d,"value":%d}' % (1_790_000_000_000 + number, number), topic)
             kitchen.publish(b"no JSON")
-            until(lambda: world.bridge.counts.acknowledged == MESSAGES + 1, "all is acknowledged")
+            until(lambda: world.bridge.counts.acknowledged == MESSAGES + 1, "all is acknowledged", 120.0)
     finally:
         world.end()
     assert values_in(kafka, log.topic) == Counter(map(float, range(MESSAGES)))
@@ -98,7 +98,7 @@ def test_the_command_brings_a_broker_into_a_cluster(
         with device(mosquitto.port) as kitchen:
             for number in range(100):
                 kitchen.publish(b'{"ts":%d,"value":%d}' % (1_790_000_000_000 + number, number))
-            until(lambda: _metric(bridge, "tocsin_bridge_acknowledged_total") == 100, "all is acknowledged")
+            until(lambda: _metric(bridge, "tocsin_bridge_acknowledged_total") == 100, "all is acknowledged", 120.0)
     finally:
         code = bridge.stop(30.0)
     assert code == 0, bridge.last_words()

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.integration
 EACH = 50
 
 
-def test_the_door_and_a_broker_feed_one_log(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_the_door_and_a_broker_feed_one_log(mosquitto: Mosquitto, home: Path) -> None:
     """Who has a broker keeps it, and devices may move to the door one by one."""
-    data = tmp_path / "data"
+    data = home / "data"
     with tocsin_up(data, environment={"TOCSIN_BROKER": mosquitto.url}) as service:
         for port, shop in ((mosquitto.port, "far"), (service.running.mqtt_port, "near")):
             with device(port) as kitchen:
