@@ -31,6 +31,7 @@ from tocsin.standing.judging import judging_standing
 from tocsin.standing.kafka import Heads, kafka_standing
 from tocsin.standing.store import store_standing
 from tocsin.standing.watch import Watch
+from tocsin.standing.worker import worker_standing
 from tocsin.store_child import StoreChild
 from tocsin.warm_up import warm_up
 
@@ -138,7 +139,7 @@ class WorkerProcess(ClusterProcess):
 
     def _standings(self) -> Iterable[Standing]:
         owned = self._owned()
-        yield Standing("worker", self.worker.trouble)
+        yield worker_standing(self.worker)
         yield kafka_standing(self.log)
         yield self.heads.standing(self._owned)
         yield store_standing(self.watch, self.heads.all, self.house.now_us)

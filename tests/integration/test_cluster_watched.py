@@ -107,7 +107,7 @@ def test_every_stage_is_told_of_by_the_process_that_has_it(cluster: LocalCluster
 
     expected = {
         "door-1": {"door", "log"}, "bridge-1": {"bridge", "log"}, "desk-1": {"alerting"}, "console-1": set[str](),
-        "worker-1": {"log", "engine", "store"}, "worker-2": {"log", "engine", "store"},
+        "worker-1": {"worker", "log", "engine", "store"}, "worker-2": {"worker", "log", "engine", "store"},
     }  # fmt: skip
     until(lambda: stages() == expected, "each tells of its own", PATIENCE_S)
     for name, told in metrics(cluster).items():

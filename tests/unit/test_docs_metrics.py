@@ -29,6 +29,7 @@ from tocsin.standing.kafka import kafka_standing
 from tocsin.standing.log import rows_standing
 from tocsin.standing.store import store_standing
 from tocsin.standing.watch import Seen
+from tocsin.standing.worker import worker_standing
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
 ROWS = {
@@ -53,7 +54,10 @@ def _stations(registry: CollectorRegistry) -> None:
     rows: Any = SimpleNamespace(settled=0, head=0)
     kafka: Any = SimpleNamespace(records=0, bytes=0, failures=0, trouble=str)
     desks: Any = SimpleNamespace(taken=0, given_up=0, held=lambda: {0: SimpleNamespace(position=0)}, trouble=str)
+    partitions = SimpleNamespace(overtaken=0, owned=list)
+    worker: Any = SimpleNamespace(quarantined=0, unreadable=0, partitions=partitions, trouble=str)
     standings = [
+        worker_standing(worker),
         door_standing(door), bridge_standing(bridge, str), rows_standing(rows), kafka_standing(kafka),
         judging_standing(judging, Engine(None), lambda: 0, lambda: 0, watch),
         store_standing(watch, lambda: {0: 0}, lambda: 0), *desks_standing(desks),
