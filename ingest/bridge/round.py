@@ -20,7 +20,7 @@ from ingest.door.scan import Found
 from ingest.intern import ByteTable
 from ingest.ports import Intake, Kept, MessageBatch, Refused
 from schemas import mqtt
-from schemas.entries import Payload, Sensors
+from schemas.entries import Payload
 from schemas.mqtt_fields import ProtocolFault
 from schemas.readings import I64, U8
 from schemas.topics import STATUS_WORDS, DeviceTopic, device_topic
@@ -67,7 +67,7 @@ class Round:
             self._counts.messages += len(batch)
             admitted = self._intake.take(batch)
             if admitted.sensors:
-                self.payloads.append(Sensors(list(admitted.sensors)))
+                self.payloads.append(admitted.sensors)
             if len(admitted.readings):
                 self.payloads.append(admitted.readings)
             answered += [(one, seats[int(batch.client[one.message])]) for one in admitted.refused]
