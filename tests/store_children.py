@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from schemas.readings import ReadingBatch
+from streams.store.parts import HOUR_US
 from streams.store.process import StoreSettings, spawn
 from streams.store.queries import StoreStatus, readings_between, status
 from tests.waiting import until
@@ -68,6 +69,24 @@ def assert_each_once(connection: psycopg.Connection, batches: list[ReadingBatch]
     count, total = connection.execute("SELECT count(*), sum(value) FROM readings").fetchone() or (0, 0.0)
     assert count == len(expected)
     assert abs(total - sum(expected.values())) < 1e-6 * max(1.0, abs(total))
+
+
+def await_rolled_up(connection: psycopg.Connection, batches: list[ReadingBatch]) -> None:
+    """Every hour says what its readings say; all of them must be over."""
+    groups: dict[tuple[int, int], list[float]] = {}
+    for (sensor, event), value in _values(ReadingBatch.concat(batches)).items():
+        groups.setdefault((sensor, event // HOUR_US * HOUR_US), []).append(value)
+    # Sums in any order: the values are whole numbers, so all are exact.
+    expected = {key: (len(found), min(found), max(found), sum(found)) for key, found in groups.items()}
+
+    def holds() -> bool:
+        rows = connection.execute(
+            "SELECT sensor_id, (extract(epoch FROM hour) * 1000000)::bigint, readings, lowest, highest, total"
+            " FROM readings_hourly"
+        ).fetchall()
+        return {(row[0], row[1]): (row[2], row[3], row[4], row[5]) for row in rows} == expected
+
+    until(holds, "every hour is rolled up right")
 
 
 def _values(batch: ReadingBatch) -> dict[tuple[int, int], float]:
