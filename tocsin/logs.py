@@ -15,6 +15,8 @@ def configure(*, quiet: bool = False) -> None:
     )
     # Of a session that is lost it says what our own line says already.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
+    # While Kafka is away it says so twenty times a second; what ends its membership is said by the worker.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
