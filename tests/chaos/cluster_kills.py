@@ -70,7 +70,11 @@ class ClusterRun(Run):
     def end_all(self, settle_s: float, *, with_bundles: bool = False) -> None:
         """As `end`, when everybody is back; and nobody may have ended by himself."""
         self.victim.wait_back()
-        self.end(settle_s, with_bundles=with_bundles, least=judge.Moment(timers=1, on_their_way=1))
+        try:
+            self.end(settle_s, with_bundles=with_bundles, least=judge.Moment(timers=1, on_their_way=1))
+        finally:
+            longest_s = self.victim.unexplained_us() / 1e6
+            print(f"longest time without ticks while nothing was done to the cluster: {longest_s:.1f} s")
         self.victim.look()
         assert not self.victim.fell, "ended by themselves: " + "\n".join(self.victim.fell)
 

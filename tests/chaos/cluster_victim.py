@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from schemas.entries import Tick
 from schemas.errors import ServiceAway
 from schemas.kafka import log_topic
 from sensors_sim.webhook_sink import SinkProcess
+from streams.log.kafka_reader import KafkaPartitionsReader
 from streams.log.kafka_topics import ends_of
 from tests.chaos.feeder import now_us
 from tests.chaos.links import Cut, Links
@@ -27,6 +30,10 @@ from tocsin.local.kafka import Kafka
 KINDS = ("door", "bridge", "worker", "desk")
 _OF_KAFKA = ("door", "bridge", "worker")
 _BACK_S = 180.0
+_READ = 256
+_MISSING_US = 1_500_000
+"""Ticks further apart than this: one is missing."""
+_AFTER_US = 20_000_000
 _ENVIRONMENT = {"TOCSIN_WEBHOOK_SECRET": "a secret of the chaos test", "TOCSIN_CHECKPOINT_S": "3"}
 
 
@@ -93,7 +100,6 @@ class ClusterVictim:
         self.cluster = _Cluster(folder, plan, sink)
         self.links = self.cluster.links
         self.kills_us: list[int] = []
-        self.blind_us: list[tuple[int, int]] = []
         self.fell: list[str] = []
         """Members that ended without our doing, with their last words."""
         self._down: set[str] = set()
@@ -127,16 +133,41 @@ class ClusterVictim:
         found = ends_of(self.cluster.kafka.servers, log_topic(count), range(count), {})
         return {partition: end.last for partition, end in found.items()}
 
+    @cached_property
+    def blind_us(self) -> list[tuple[int, int]]:
+        """Where ticks are missing, by the log itself: once all is over. On a slow machine it is so without a kill."""
+        count, ends = self.cluster.plan.partitions, self.ends()
+        reader = KafkaPartitionsReader(self.cluster.kafka.servers, log_topic(count), range(count))
+        after, ticked, gaps = dict.fromkeys(range(count), 0), dict.fromkeys(range(count), 0), []
+        try:
+            while any(after[partition] < end for partition, end in ends.items()):
+                reader.wait(after, 1.0)
+                for entry in reader.read(after, _READ):
+                    after[entry.partition] = entry.number
+                    if isinstance(entry.payload, Tick) and entry.payload.now_us > ticked[entry.partition]:
+                        last, ticked[entry.partition] = ticked[entry.partition], entry.payload.now_us
+                        if last and entry.payload.now_us - last > _MISSING_US:
+                            gaps.append((last, entry.payload.now_us))
+        finally:
+            reader.close()
+        return merged(gaps)
+
+    def unexplained_us(self) -> int:
+        """The longest time without ticks in which nothing was done to the cluster, nor shortly before."""
+        return max(
+            (b - a for a, b in self.blind_us if not any(a - _AFTER_US < kill < b for kill in self.kills_us)), default=0
+        )
+
     # --- what is done to it ---
 
     def kill(self, name: str) -> None:
         """`kill -9`; a supervisor starts it again at once. `wait_back` says when all are back."""
-        since_us = self._done()
+        self._done()
         self._down.add(name)
         self.cluster.members[name].kill()
         self.cluster.members[name].launch()
         if name.startswith("door") or name.startswith("bridge"):
-            self._blind_since(since_us)
+            self._until_ticks()
 
     def kill_postgres(self) -> None:
         """`kill -9` of the postmaster; the cluster starts it again by itself."""
@@ -147,10 +178,10 @@ class ClusterVictim:
         until("PostgreSQL is back", self._has_postgres, _BACK_S)
 
     def kill_kafka(self) -> None:
-        since_us = self._done()
+        self._done()
         self.cluster.kafka.kill()
         self.cluster.kafka.start()
-        self._blind_since(since_us)
+        self._until_ticks()
 
     def rebalance(self, name: str) -> None:
         """A further worker joins, takes its share, and leaves again."""
@@ -167,10 +198,9 @@ class ClusterVictim:
         self.links.cut(link, how)
 
     def mend(self, link: str) -> None:
-        since_us = self.kills_us[-1]
         self.links.mend(link)
         if link in ("door–Kafka", "bridge–Kafka"):
-            self._blind_since(since_us)
+            self._until_ticks()
 
     def wait_back(self) -> None:
         """Until every member serves again; those that could not start are started again, as a supervisor does."""
@@ -196,13 +226,12 @@ class ClusterVictim:
                 ready = False
         return ready
 
-    def _done(self) -> int:
+    def _done(self) -> None:
         self.look()
         self.kills_us.append(now_us())
-        return self.kills_us[-1]
 
-    def _blind_since(self, since_us: int) -> None:
-        """Wait until every partition has ticks again."""
+    def _until_ticks(self) -> None:
+        """Wait until every partition grows again."""
         before: dict[int, int] = {}
 
         def ticks() -> bool:
@@ -216,7 +245,6 @@ class ClusterVictim:
             return all(ends[partition] > last for partition, last in before.items())
 
         until("the log grows in every partition", ticks, _BACK_S)
-        self.blind_us.append((since_us, now_us()))
 
     def _has_postgres(self) -> bool:
         try:
@@ -224,3 +252,14 @@ class ClusterVictim:
                 return True
         except psycopg.OperationalError:
             return False
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same moments by spans that do not overlap, in order."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
