@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from rich.console import Console
 
 from sensors_sim import webhook_sink
 from sensors_sim.load_plan import LoadPlan
 from sensors_sim.loadgen import start
-from streams.log.kafka_topics import ends_of
-from streams.store.edge import session
-from tocsin.bench import latency, worker
+from tocsin.bench import latency, pressed, worker
+from tocsin.bench.judged import unjudged
 from tocsin.bench.load import Case, Target, measure
 from tocsin.bench.processes import cpu_s, rss_bytes
 from tocsin.bench.report import Options, Row
-from tocsin.layout import Layout, layout_of
 from tocsin.local.cluster import LocalCluster, Plan, local_cluster
-from tocsin.settings import Settings
 
 SECONDS = 60.0
 _JUDGED_S = 5.0
-_POSITIONS = "SELECT partition, position FROM positions WHERE consumer = 'engine'"
-_console = Console(stderr=True, highlight=False)
 
 
 def run(options: Options) -> list[Row]:
@@ -39,6 +31,7 @@ def run(options: Options) -> list[Row]:
         rows += _sustained(cluster, _bridge_case(options.seed), cluster.mosquitto.port, seconds)
     rows += _latency(options)
     rows += worker.rows(options)
+    rows += pressed.rows(options)
     return rows
 
 
@@ -61,7 +54,7 @@ def _sustained(cluster: LocalCluster, case: Case, port: int, seconds: float) -> 
     before = cpu_of(cluster)
     row = measure(target, case, seconds)
     spent = {name: after - before.get(name, 0.0) for name, after in cpu_of(cluster).items()}
-    behind = unjudged(cluster)
+    behind = unjudged(cluster, _JUDGED_S)
     shares = ", ".join(f"{name} {s:.0f}" for name, s in sorted(spent.items(), key=lambda one: -one[1]) if s >= 1)
     note = f"{row.note}; {behind} entries not judged; seconds of CPU over all tries: {shares}"
     yield Row(row.name, 0.0 if behind else row.value, row.unit, row.needed, row.goal, note=note)
@@ -70,24 +63,6 @@ def _sustained(cluster: LocalCluster, case: Case, port: int, seconds: float) -> 
 def cpu_of(cluster: LocalCluster) -> Mapping[str, float]:
     """Seconds of CPU of every part so far, its children included."""
     return {name: cpu_s(pid) for name, pid in cluster.pids().items()}
-
-
-def unjudged(cluster: LocalCluster, patience_s: float = _JUDGED_S) -> int:
-    """Entries that stand in the log now and are not judged `patience_s` later."""
-    layout = _layout(cluster)
-    ends = ends_of(layout.servers, layout.topic, range(layout.partitions), layout.config)
-    until = time.monotonic() + patience_s
-    while True:
-        with session(cluster.postgres.dsn(), "tocsin-bench") as connection:
-            positions: dict[int, int] = dict(connection.execute(_POSITIONS).fetchall())
-        behind = sum(max(0, end.last - positions.get(partition, 0)) for partition, end in ends.items())
-        if not behind or time.monotonic() >= until:
-            return behind
-        time.sleep(0.1)
-
-
-def _layout(cluster: LocalCluster) -> Layout:
-    return layout_of(Settings.told(kafka=cluster.kafka.servers, dsn=cluster.postgres.dsn()))
 
 
 def _latency(options: Options) -> list[Row]:

@@ -21,6 +21,7 @@ from sensors_sim.loadgen import start
 from streams.store.edge import session
 from streams.store.queries import status
 from tocsin.bench.disk import folder_bytes, row_bytes, table_bytes
+from tocsin.bench.judged import judged
 from tocsin.bench.load import counted
 from tocsin.bench.report import Options, Row
 from tocsin.bench.scale import Measured, extrapolate
@@ -39,7 +40,6 @@ _LONGEST_S = 3600.0
 _LOOK_S = 0.5
 _SAY_EVERY_S = 5.0
 _STORE_TABLES = ("open_blocks", "timely_readings", "late_readings")
-_POSITIONS = "SELECT partition, position FROM positions WHERE consumer = 'engine'"
 _console = Console(stderr=True, highlight=False)
 
 
@@ -180,13 +180,13 @@ def _wait_until_done(place: Place, stored: int) -> None:
     until, told = time.monotonic() + _LONGEST_S, time.monotonic()
     with session(place.dsn, "tocsin-bench") as connection:
         while time.monotonic() < until:
-            judged: dict[int, int] = dict(connection.execute(_POSITIONS).fetchall())
+            done = judged(connection)
             now = counted(status(connection))
-            if now >= stored and all(judged.get(partition, 0) >= last for partition, last in head.items()):
+            if now >= stored and all(done.get(partition, 0) >= last for partition, last in head.items()):
                 return
             if time.monotonic() - told >= _SAY_EVERY_S:
                 told = time.monotonic()
-                behind = sum(max(0, last - judged.get(partition, 0)) for partition, last in head.items())
+                behind = sum(max(0, last - done.get(partition, 0)) for partition, last in head.items())
                 _console.print(f"  {behind:,} entries to judge, {stored - now:,} readings to store")
             time.sleep(_LOOK_S)
     raise ServiceAway("tocsin", f"not everything was judged and stored within {_LONGEST_S:.0f} s.")
