@@ -108,23 +108,39 @@ def judge_untimed(said: Sequence[AlarmEvent], expected: Expected, blind_us: Sequ
 
 
 def judge_silence(
-    said: Sequence[AlarmEvent], expected: Expected, blind_us: Sequence[tuple[int, int]], fed_until_us: int
+    said: Sequence[AlarmEvent],
+    expected: Expected,
+    blind_us: Sequence[tuple[int, int]],
+    fed_until_us: int,
+    messages: Sequence[Message] = (),
 ) -> list[str]:
-    """Who fell silent long enough ago is told of, within 2 s; who spoke on never is."""
-    silence = {e.subject: e for e in reversed(said) if e.family == "silence" and e.onset_us < fed_until_us - _TICK_US}
+    """Who fell silent long enough ago is told of, within 2 s; who speaks on is not, unless nothing came through."""
+    told: dict[str, list[AlarmEvent]] = defaultdict(list)
+    for event in said:
+        if event.family == "silence" and event.state is State.RAISED and event.onset_us < fed_until_us - _TICK_US:
+            told[event.subject].append(event)
     wrong = []
     for device, message in expected.last_heard.items():
-        event = silence.pop(device, None)
+        ends = [e for e in told[device] if e.onset_us >= message.sent_us - _STAMP_US]
+        told[device] = [e for e in told[device] if e not in ends]
         blind = _blind(blind_us, message.acked_us, fed_until_us)
-        if event is None:
+        if not ends:
             if message.acked_us + int(SILENT_AFTER_S * 1e6) + _TICK_US + blind < fed_until_us:
                 wrong.append(f"{device} is silent and nobody says so")
             continue
-        wrong += _outside(f"{device}: last heard", event.onset_us, message)
-        late = event.event_us - event.onset_us - int(SILENT_AFTER_S * 1e6)
-        if not -_TICK_US < late < _TICK_US + _blind(blind_us, event.onset_us, event.event_us):
+        wrong += _outside(f"{device}: last heard", ends[0].onset_us, message)
+        late = ends[0].event_us - ends[0].onset_us - int(SILENT_AFTER_S * 1e6)
+        if not -_TICK_US < late < _TICK_US + _blind(blind_us, ends[0].onset_us, ends[0].event_us):
             wrong.append(f"{device}: its silence was told {late / 1e6:.1f} s late")
-    return wrong + [f"{device} speaks, and is called silent" for device in silence]
+    spoken: dict[str, list[Message]] = defaultdict(list)
+    for message in messages:
+        spoken[f"{message.enterprise}/{message.device}"].append(message)
+    for device, events in told.items():
+        for e in events:
+            heard = [m for m in spoken[device] if m.sent_us > e.onset_us and 0 < m.acked_us < e.event_us]
+            if heard or not messages:
+                wrong.append(f"{device} speaks, and is called silent")
+    return wrong
 
 
 def _outside(what: str, at_us: int, message: Message) -> list[str]:

@@ -75,7 +75,7 @@ class Run:
         until("the last timer has run out", lambda: now_us() > last_us + _TIMERS_US, 60.0)
         with victim.connect() as connection:
             ends = victim.ends()
-            until("the store has followed", lambda: judge.has_stored(dsn, ends), 60.0)
+            until("the store has followed", lambda: judge.has_stored(dsn, ends), 300.0)
             self._wait_for_desk(settle_s, with_bundles)
             said = judge.events_said(connection)
             arrivals = victim.sink.arrivals()
@@ -85,7 +85,7 @@ class Run:
         under_way = judge.moments(victim.kills_us, said, messages, arrivals, expected)
         wrong = judge.judge_timed(said, twin)
         wrong += judge.judge_untimed(said, expected, victim.blind_us)
-        wrong += judge.judge_silence(said, expected, victim.blind_us, fed_until_us)
+        wrong += judge.judge_silence(said, expected, victim.blind_us, fed_until_us, messages)
         wrong += stored.wrong + told.wrong
         print(
             "\n" + ", ".join(f"{count} {what}" for what, count in self.done.items()),

@@ -29,7 +29,7 @@ def test_a_kill_of_every_part_of_a_cluster_loses_and_doubles_nothing(kafka: obje
         run.kill_kafka()
         run.victim.wait_back()
         run.cut_link(run.chance.choice(run.links()), run.chance.choice(list(Cut)), 1.0, 3.0)
-        run.end_all(90.0)
+        run.end_all(300.0)
 
 
 @pytest.mark.chaos

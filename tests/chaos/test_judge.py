@@ -82,3 +82,15 @@ def test_a_silence_that_is_late_missing_or_made_up_is_found() -> None:
     assert judge.judge_silence([late], expected, [(10_000_000, 14_000_000)], end_us) == []
     assert "nobody says so" in judge.judge_silence([], expected, [], end_us)[0]
     assert "is called silent" in judge.judge_silence([silent], Expected(), [], end_us)[0]
+
+
+def test_a_device_that_could_not_come_through_may_be_called_silent_and_one_that_was_heard_may_not() -> None:
+    """Nothing else is known of a device whose messages wait in it while the door is away."""
+    waiting = Message("nt-000", "a", {"humidity": 40.0}, None, sent_us=2_000_000, acked_us=30_000_000)
+    heard = Message("nt-000", "a", {"humidity": 40.0}, None, sent_us=9_000_000, acked_us=9_050_000)
+    silent = event(
+        enterprise="nt-000", subject="nt-000/a", family="silence", state=State.RAISED, onset_us=1_020_000,
+        event_us=22_000_000,
+    )  # fmt: skip
+    assert judge.judge_silence([silent], Expected(), [], 60_000_000, [waiting]) == []
+    assert "is called silent" in judge.judge_silence([silent], Expected(), [], 60_000_000, [heard, waiting])[0]
