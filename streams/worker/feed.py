@@ -97,8 +97,8 @@ class Feed:
         self._hole = -1
         """Number of the record before which one is missing, when it was found so once."""
         self._flows = False
-        self._is_idle = False
-        """The last `wait` found nothing."""
+        self._has_waited = False
+        """The last call was `wait`."""
         self._interrupted = False
         self._failure: CorruptState | None = None
         self.unreadable = 0
@@ -107,14 +107,25 @@ class Feed:
     # --- the reading thread ---
 
     def read(self, after: int, limit: int = 64) -> list[Entry]:
-        """See the port. Waits when nothing is at hand, unless the last `wait` did so in vain.
+        """See the port. Behind `wait` it takes what is at hand; otherwise an entry must be there, and is waited for.
 
         Raises ServiceAway when nothing comes, CorruptState when Kafka no longer holds what is asked for.
         """
         self._go_to(after)
-        is_idle, self._is_idle = self._is_idle, False
-        if not self._await_records(0.0 if is_idle else _PATIENCE_S) and not is_idle:
-            raise ServiceAway("Kafka", f"entry {after + 1} of partition {self.partition} does not come.")
+        entries: list[Entry] = []
+        while not entries:
+            if not self._await_records(0.0 if self._has_waited else _PATIENCE_S) and not self._has_waited:
+                raise ServiceAway("Kafka", f"entry {after + 1} of partition {self.partition} does not come.")
+            entries = self._take(limit)
+            if self._has_waited:
+                break
+        self._has_waited = False
+        if not self._flows and self._bytes <= self._limit // 2:
+            self._changed()
+        return entries
+
+    def _take(self, limit: int) -> list[Entry]:
+        """Entries of the records at hand; what is none is passed over."""
         entries: list[Entry] = []
         taken = 0
         while len(entries) < limit and taken < _READ_BYTES:
@@ -133,16 +144,13 @@ class Feed:
             if entry is not None:
                 self._given = entry.number
                 entries.append(entry)
-        if not self._flows and self._bytes <= self._limit // 2:
-            self._changed()
         return entries
 
     def wait(self, after: int, timeout_s: float) -> bool:
         """See the port. It may be a record that is no entry which is there."""
         self._go_to(after)
-        found = self._await_records(timeout_s)
-        self._is_idle = not found
-        return found
+        self._has_waited = True
+        return self._await_records(timeout_s)
 
     def interrupt(self) -> None:
         """From any thread: let no `read` or `wait` wait any more."""
@@ -160,7 +168,6 @@ class Feed:
             self._is_astray = True
             self._hole = -1
         self._given = self._passed = after
-        self._is_idle = False
         self._changed()
 
     def _await_records(self, timeout_s: float) -> bool:

@@ -147,6 +147,22 @@ def test_a_record_that_is_no_entry_is_kept_and_passed_over() -> None:
     assert numbers(consumer.feed, 5) == []
 
 
+def test_an_entry_that_must_be_there_is_read_behind_a_bad_record() -> None:
+    """A replay takes an empty answer for the end of the log, and a bad record may have come alone."""
+    consumer = Consumer([Stored(0, None, b"x"), stored(1)])
+    late = threading.Timer(0.05, consumer.bring)
+
+    def keep(*_: object) -> None:
+        late.start()
+
+    consumer.feed._unreadable = keep
+    consumer.feed.wait(0, 0.0)
+    assert numbers(consumer.feed, 0) == []
+    consumer.bring(1)
+    assert numbers(consumer.feed, 0) == [2]
+    late.join()
+
+
 def test_a_bad_record_waits_while_its_keeper_is_away() -> None:
     """It is taken out once it is kept, and not before."""
     consumer = Consumer([Stored(0, None, b"x"), stored(1)])
