@@ -75,7 +75,13 @@ class ControlDispatcher:
                     pass
                 for _ in self._connected().notifies(timeout=_WAKE_S, stop_after=1):
                     pass
-            except (ServiceAway, OutcomeUnknown, psycopg.OperationalError) as error:
+            except (
+                ServiceAway,
+                OutcomeUnknown,
+                psycopg.OperationalError,
+                # A Kafka that is away is waited for longer than the session's rows may be held.
+                psycopg.errors.IdleInTransactionSessionTimeout,
+            ) as error:
                 _log.warning("control_dispatch_waits", error=str(error).strip())
                 self.close()
                 stop.wait(_WAKE_S)
