@@ -1,6 +1,7 @@
 """What a run of Tocsin may be told: arguments, TOCSIN_* in the environment, files of secrets, then these defaults.
 
-The environment is read here and nowhere else. Settings are frozen; secrets never appear in their repr.
+The environment is read here and nowhere else. Settings are frozen; secrets, and addresses that may hold one, never
+appear in their repr.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ class Settings(BaseSettings):
     """A rule pack to activate at the start; None keeps the active one (at first the default pack)."""
     routes: Path | None = None
     """Who is told by which channel (TOML); None: the journal, and the webhook below if it is set."""
-    webhook_url: str = ""
+    webhook_url: str = Field("", repr=False)
     webhook_secret: SecretStr = SecretStr("")
     language: str = Field("en", pattern="^(en|zh)$")
     """Of messages to recipients who have not said theirs."""
-    heartbeat_url: str = ""
+    heartbeat_url: str = Field("", repr=False)
     """Called every `heartbeat_s` while all is well, so that an outside watcher hears when it is not."""
     heartbeat_s: float = Field(30.0, gt=0)
     log_retention_h: float = Field(24.0, gt=0)

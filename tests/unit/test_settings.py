@@ -69,7 +69,7 @@ def test_a_bad_value_of_a_file_names_the_setting_and_not_the_value(secrets: Path
 
 def test_no_secret_is_in_the_repr(secrets: Path) -> None:
     """Settings end in logs and in reports of failures."""
-    for name in ("dsn", "token", "webhook_secret", "broker_password"):
+    for name in ("dsn", "token", "webhook_url", "webhook_secret", "heartbeat_url", "broker_password"):
         (secrets / f"tocsin_{name}").write_text("do-not-show-this")
     assert "do-not-show-this" not in repr(Settings.told())
 
