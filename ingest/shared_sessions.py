@@ -232,7 +232,9 @@ class SharedSessions:
         with self._lock:
             due, self._due = self._due, set()
             asked = [one for one in self._questions if isinstance(one, SessionAsked)]
-            self._questions.clear()
+            # A client was told that it is subscribed: what is retained for it comes later, once however often it asks.
+            recalls = {(one.key, one.filter): one for one in self._questions if isinstance(one, RetainedAsked)}
+            self._questions = deque(recalls.values())
         self.counts.unsworn += len(due)
         for number in due:
             self._hear(Written(number, False))
