@@ -118,19 +118,27 @@ def decode_kept(body: bytes) -> Kept:
 
 
 def keep_records(connection: Connection, bodies: Sequence[bytes]) -> dict[int, str]:
-    """Insert what records say, in one transaction; doing so again changes nothing.
+    """Insert what records say, in one transaction where PostgreSQL takes them all; doing so again changes nothing.
 
     Returns the places of those that cannot be read, each with why: they are the caller's to keep.
     """
-    kept: list[Kept] = []
+    kept: dict[int, Kept] = {}
     unreadable: dict[int, str] = {}
     for place, body in enumerate(bodies):
         try:
-            kept.append(decode_kept(body))
+            kept[place] = decode_kept(body)
         except CorruptState as error:
             unreadable[place] = error.what
-    with connection.transaction(), connection.cursor() as cursor:
-        keep(cursor, kept)
+    try:
+        with connection.transaction(), connection.cursor() as cursor:
+            keep(cursor, kept.values())
+    except psycopg.DataError:
+        for place, one in kept.items():
+            try:
+                with connection.transaction(), connection.cursor() as cursor:
+                    keep(cursor, [one])
+            except psycopg.DataError as error:
+                unreadable[place] = f"PostgreSQL does not take it: {type(error).__name__}"
     return unreadable
 
 

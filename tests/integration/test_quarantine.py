@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -82,6 +83,15 @@ def test_a_record_of_kafka_is_the_row_it_becomes(dsn: str) -> None:
             assert sorted(unreadable) == [1, 3]
             assert "version 9" in unreadable[3]
             assert waiting(connection) == kept
+
+
+def test_a_record_that_postgresql_never_takes_is_in_nobodys_way(dsn: str) -> None:
+    """One of a stranger's would end each worker that meets it, one after the other."""
+    strange = [replace(refusal(2), enterprise="a\0b"), replace(refusal(3), arrival_us=1 << 63)]
+    bodies = [encode_kept(one) for one in (refusal(1), *strange, refusal(4))]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        assert sorted(keep_records(connection, bodies)) == [1, 2]
+        assert [one.arrival_us for one in waiting(connection)] == [1, 4]
 
 
 def test_replayed_messages_wait_no_longer(dsn: str) -> None:
