@@ -176,10 +176,14 @@ class Desks:
         thread.start()
 
     def _give_up(self, partition: int) -> None:
-        self._leaving.add(partition)
+        with self._condition:
+            desk = self._desks.get(partition)
+            if desk is None:
+                return  # it has ended by itself meanwhile
+            self._leaving.add(partition)
         self.given_up += 1
         _log.info("partition_given_up", partition=partition)
-        self._desks[partition].stop()
+        desk.stop()
 
     def _serve(self, partition: int, desk: Desk) -> None:
         try:
