@@ -67,7 +67,10 @@ class MqttEvents:
         return self._trouble
 
     def run(self) -> None:
-        """Raises Fenced when another one publishes; PostgreSQL or a door that is away is waited for."""
+        """PostgreSQL or a door that is away, and another one at work, are waited for.
+
+        Raises Fenced when its position is gone.
+        """
         try:
             while not self._stopping:
                 try:
