@@ -30,13 +30,6 @@ class Stamp(StrEnum):
     """Somebody acknowledged an alarm in it."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    notification: str
-    stamp: Stamp
-    at_us: int
-    detail: str = ""
-
-
 class Status(StrEnum):
     """Where a notification stands."""
 

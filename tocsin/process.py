@@ -50,10 +50,6 @@ class Process:
             self._told.wait(left)
         return True
 
-    def tell_to_stop(self) -> None:
-        """From a signal handler or another thread."""
-        self._told.set()
-
     def obey_signals(self) -> None:
         """SIGINT and SIGTERM tell it to stop. From the main thread, before `start`."""
         self._told = obey()
