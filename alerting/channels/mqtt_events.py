@@ -1,8 +1,8 @@
 """Alarms on MQTT: every event on the enterprise's `alarms` topic, and its open alarms, retained, on `alarms/state`.
 
-A consumer of its own with a fenced position: events are published, then the position moves, so a restart may repeat
-an event (its key and step say so) and skips none. It follows the desk, so the state is never older than the event
-before it.
+A consumer of its own, whose position is held while it works: events are published, then the position moves, so a
+restart may publish an event again (its key and step say so) and passes none over. What becomes of a published one is
+the door's: it may be killed with it. It follows the desk, so the state is never older than the event before it.
 """
 
 from __future__ import annotations
