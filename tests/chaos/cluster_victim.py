@@ -29,7 +29,7 @@ from tocsin.local.kafka import Kafka
 
 KINDS = ("door", "bridge", "worker", "desk")
 _OF_KAFKA = ("door", "bridge", "worker")
-_BACK_S = 180.0
+_BACK_S = 300.0
 _READ = 256
 _MISSING_US = 1_500_000
 """Ticks further apart than this: one is missing."""
