@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from schemas.errors import TocsinError
+from streams.store.editions import edition_of
 from tocsin.doctor.findings import MOST_SKEW_S, Finding, fine, warning, wrong
 from tocsin.migrate import current_version, migrations, missing
 
@@ -98,9 +99,14 @@ def _edition(connection: Connection) -> str:
     row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
     if row is None:
         return "without TimescaleDB: partitions and roll-ups are Tocsin's own"
-    licence = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
-    full = licence is not None and licence[0] == "timescale"
-    return f"TimescaleDB {row[0]}, " + ("full edition" if full else "Apache edition: no compression of its own")
+    if connection.execute("SELECT to_regclass('timely_readings')").fetchone() == (None,):
+        return f"TimescaleDB {row[0]}"
+    edition = edition_of(connection)
+    if edition.native:
+        return f"TimescaleDB {row[0]}, which came after the tables were made: partitions and roll-ups are Tocsin's own"
+    return f"TimescaleDB {row[0]}, " + (
+        "full edition" if edition.aggregates else "Apache edition: no compression of its own"
+    )
 
 
 def _durability(connection: Connection) -> Finding:
