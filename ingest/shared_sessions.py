@@ -52,6 +52,7 @@ from schemas.errors import ServiceAway
 _ROWS_AT_ONCE = 5_000
 """In one transaction; between two of them the door beats."""
 _RETRY_S = (0.05, 0.2, 0.5, 1.0)
+_LOST = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
 _log = structlog.get_logger(__name__)
 
 
@@ -204,7 +205,7 @@ class SharedSessions:
             self._beat()
             self._press()
             self._failures = 0
-        except psycopg.OperationalError as error:
+        except _LOST as error:
             self._failed(error)
         finally:
             self._busy_since = None
@@ -221,7 +222,7 @@ class SharedSessions:
             self._connection.close()
             self._connection = None
 
-    def _failed(self, error: psycopg.OperationalError) -> None:
+    def _failed(self, error: psycopg.Error) -> None:
         self._disconnect()
         self._failures += 1
         self.counts.away += 1

@@ -21,6 +21,7 @@ from ingest.store_sessions import named_queries
 from schemas.errors import Fenced, ServiceAway
 
 _RETRY_S = (0.05, 0.2, 0.5, 1.0)
+_LOST = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
 _log = structlog.get_logger(__name__)
 
 
@@ -76,7 +77,7 @@ class PostgresLeases:
             with self._connect().transaction():
                 self._execute("begin")
                 self._look()
-        except psycopg.OperationalError as error:
+        except _LOST as error:
             self._disconnect()
             raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
 
@@ -110,7 +111,7 @@ class PostgresLeases:
                 if drained:
                     self._execute("drained", client_ids=drained)
                 self._look()
-        except psycopg.OperationalError as error:
+        except _LOST as error:
             self._disconnect()
             self._failures += 1
             if self._failures == 2:
@@ -160,7 +161,8 @@ class PostgresLeases:
             self._connection = psycopg.connect(
                 self._dsn, autocommit=True, application_name="tocsin-bridge", connect_timeout=5, keepalives_idle=5,
                 keepalives_interval=2, keepalives_count=3, tcp_user_timeout=10_000,
-                options="-c statement_timeout=10s -c synchronous_commit=on",
+                # One that hangs in the middle of a turn lets go of the rows: the others' turns need them.
+                options="-c statement_timeout=10s -c synchronous_commit=on -c idle_in_transaction_session_timeout=5s",
             )  # fmt: skip
             # Others may have been cut off as long as we were: they have a lease to beat again.
             self._judges_from = self._monotonic() + self._settings.lease_s
@@ -175,7 +177,7 @@ class PostgresLeases:
         try:
             if self._connection is not None:
                 self._execute("leave")
-        except psycopg.OperationalError as error:
+        except _LOST as error:
             _log.warning("lease_runs_out", error=str(error).strip())
         finally:
             self._disconnect()
