@@ -15,6 +15,7 @@ from ingest.quarantine import Limits, sweep
 from registry.store import open_registry, out_of_service
 from schemas.errors import ServiceAway
 from streams.log.segments import drop_old_segments
+from streams.log.session import connect
 
 LOG_CONSUMERS = ("engine", "store", "store.last_values")
 """Who may still ask for an entry: judging, the store, and the store's memory after a restart."""
@@ -77,7 +78,7 @@ def drop_segments(dsn: str, retention_s: float) -> None:
 
 
 def sweep_quarantine(dsn: str, now_us: int) -> None:
-    with psycopg.connect(dsn, autocommit=True, application_name="tocsin-sweep", connect_timeout=5) as connection:
+    with connect(dsn, "tocsin-sweep") as connection:
         swept = sweep(connection, now_us, Limits())
     if swept.rows:
         _log.info("quarantine_swept", rows=swept.rows, unreplayed=swept.unreplayed)
