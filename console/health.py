@@ -15,7 +15,7 @@ from console.errors import answer_errors, error_body
 from console.guard import Guard
 
 Troubles = Callable[[], Mapping[str, str]]
-"""Part → what is wrong with it, for a person; empty when all is well. Must not block."""
+"""Every part → what is wrong with it, for a person, "" where nothing is. Must not block."""
 
 
 def make_probes(registry: CollectorRegistry, troubles: Troubles, token: str) -> FastAPI:

@@ -55,7 +55,10 @@ class NumberedWriter(Protocol):
 
 class LogReader(Protocol):
     def read(self, after: int, limit: int = 64) -> Sequence[Entry]:
-        """At most `limit` committed entries whose number is above `after`, in order."""
+        """At most `limit` committed entries whose number is above `after`, in order.
+
+        Empty only where there are none, unless the call before was `wait`: then the next `wait` says more.
+        """
         ...
 
     def wait(self, after: int, timeout_s: float) -> bool:

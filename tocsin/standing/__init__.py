@@ -32,7 +32,7 @@ class Standings:
         self._sources = sources
 
     def troubles(self) -> dict[str, str]:
-        """Part → what is wrong with it; empty when all is well."""
+        """Every part → what is wrong with it, "" where nothing is."""
         return {standing.name: standing.trouble() for standing in self._sources()}
 
     def wrong(self) -> dict[str, str]:
