@@ -314,6 +314,9 @@ class Desk:
             self._overdue.look(self._database, now_us)
         if self._due_us is None or self._due_us > now_us:
             return 0
+        with self._condition:
+            # What is put back into the queue from here on may not be seen below, and sets it anew.
+            self._due_us = None
         sendings: list[Sending] = []
         with self._database.transaction() as connection:
             rows = store.due(connection, self._partition, now_us, _DUE_A_TURN)
@@ -323,8 +326,8 @@ class Desk:
                     sendings.append(sending)
             next_due_us = store.next_due(connection, self._partition)
         self._tray.hand_over(sendings)
-        with self._condition:
-            self._due_us = next_due_us
+        if next_due_us is not None:
+            self._queued(next_due_us)
         return len(rows)
 
     def _again(self, connection: Connection, row: Due, now_us: int) -> Sending | None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from alerting import store
+from alerting.database import Connection
 from alerting.desk import Desk
 from alerting.life import Suppression
 from alerting.ports import Answer, Outcome
@@ -379,3 +381,21 @@ def test_times_in_the_story_are_whole_microseconds() -> None:
     clock.forward(29.9)
     clock.forward(0.1)
     assert clock() == START_US + 30 * US
+
+
+def test_what_comes_back_into_the_queue_while_the_desk_looks_is_not_forgotten(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger commits beside it: the retry of an alarm's last message would wait for the next alarm."""
+    clock = HandClock()
+    with stopped(make_desk(dsn, Routes((OPS,)), clock, HeldChannel("held"))) as desk:
+        next_due = store.next_due
+
+        def look(connection: Connection, partition: int) -> int | None:
+            found = next_due(connection, partition)
+            desk._queued(clock() + US)
+            return found
+
+        monkeypatch.setattr(store, "next_due", look)
+        desk.serve_once()
+        assert desk._due_us == clock() + US
