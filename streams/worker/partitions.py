@@ -143,8 +143,8 @@ class _Seat:
                 self._feed = self._owner._make_feed(self._partition)
                 self._life = self._owner._make_life(self._partition, self._feed)
             except BaseException as error:  # noqa: BLE001 - handed on
-                self.ended.set()
                 self._owner._failed(error)
+                self.ended.set()
                 return False
             self._owner.lives += 1
         _log.info("partition_taken", partition=self._partition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from queue import SimpleQueue
 from typing import Never
 
 from streams.ports import LogReader
@@ -12,7 +13,7 @@ from streams.worker.partitions import Partitions
 
 def test_a_life_that_cannot_be_made_ends_the_worker() -> None:
     """Kafka would believe the partition in good hands, and nobody would hear that it is not judged."""
-    failures: list[BaseException] = []
+    failures: SimpleQueue[BaseException] = SimpleQueue()
 
     def make_life(partition: int, reader: LogReader) -> Never:
         raise MemoryError("no address space")
@@ -20,8 +21,8 @@ def test_a_life_that_cannot_be_made_ends_the_worker() -> None:
     def make_feed(partition: int) -> Feed:
         return Feed(partition, itertools.count(1), unreadable=lambda *_: None, changed=lambda: None)
 
-    partitions = Partitions(make_life, make_feed, lambda feed: None, failures.append)
+    partitions = Partitions(make_life, make_feed, lambda feed: None, failures.put)
     partitions.have([3])
-    assert partitions.stop(5.0)
-    assert [str(failure) for failure in failures] == ["no address space"]
+    assert str(failures.get(timeout=10.0)) == "no address space"
+    assert partitions.stop(10.0)
     assert partitions.lives == 0
