@@ -254,7 +254,7 @@ class SharedSessions:
                 self._rows.write(self._connection, part, *_told_of(part))
                 done += len(part)
                 self._beat()
-        except psycopg.OperationalError:
+        except _LOST:
             with self._lock:
                 self._unwritten.put_back(rows[done:])
             raise
