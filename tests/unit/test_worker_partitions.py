@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from queue import SimpleQueue
 from typing import Never
 
@@ -25,4 +26,7 @@ def test_a_life_that_cannot_be_made_ends_the_worker() -> None:
     partitions.have([3])
     assert str(failures.get(timeout=10.0)) == "no address space"
     assert partitions.stop(10.0)
+    for thread in threading.enumerate():
+        if thread.name == "partition-3":
+            thread.join(10.0)
     assert partitions.lives == 0
