@@ -21,7 +21,7 @@ RETURNING principal, client_id, expiry_s, ended_us;
 
 -- name: adopt_wills
 UPDATE mqtt_wills SET door = %(door)s WHERE door = ANY(%(dead)s)
-RETURNING principal, client_id, topic, payload, qos, retain, delay_s, keep_alive_s;
+RETURNING principal, client_id, topic, payload, qos, retain, delay_s, keep_alive_s, came_us;
 
 -- name: claim
 -- Sessions that are asked for and that nobody alive has; or whoever has them, by force.

@@ -88,6 +88,8 @@ class WillKept:
     retain: bool
     delay_s: int
     keep_alive_s: float
+    came_us: int
+    """When its client came; of two doors' wills the later one stays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ SELECT principal, client_id, number, topic, payload, retain FROM mqtt_queue
 
 -- name: wills
 -- Wills that were not published.
-SELECT principal, client_id, topic, payload, qos, retain, delay_s, keep_alive_s FROM mqtt_wills WHERE {whose};
+SELECT principal, client_id, topic, payload, qos, retain, delay_s, keep_alive_s, came_us FROM mqtt_wills WHERE {whose};
 
 -- name: retained
 -- The last retained message of each topic.
@@ -71,18 +71,23 @@ DELETE FROM mqtt_subscriptions AS o
                 WHERE s.principal = o.principal AND s.client_id = o.client_id AND s.door = %(door)s);
 
 -- name: ClientCame
--- A client has connected without a will: that of its last connection is not wanted, whichever door has it.
+-- A client has connected without a will: that of its last connection is not wanted, whichever door has it. One that
+-- it has brought to another door since stays: we are late.
 DELETE FROM mqtt_wills
- WHERE principal = %(principal)s AND client_id = %(client_id)s AND NOT %(has_will)s;
+ WHERE principal = %(principal)s AND client_id = %(client_id)s AND NOT %(has_will)s
+   AND (door = %(door)s OR came_us <= %(at_us)s);
 
 -- name: WillKept
--- The will of a client that has connected.
-INSERT INTO mqtt_wills (principal, client_id, topic, payload, qos, retain, delay_s, keep_alive_s, door)
+-- The will of a client that has connected, unless another door has one of a later connection. A door's own come in order,
+-- whatever its clock does.
+INSERT INTO mqtt_wills AS o (principal, client_id, topic, payload, qos, retain, delay_s, keep_alive_s, came_us, door)
 VALUES (%(principal)s, %(client_id)s, %(topic)s, %(payload)s, %(qos)s, %(retain)s, %(delay_s)s, %(keep_alive_s)s,
-        %(door)s)
+        %(came_us)s, %(door)s)
 ON CONFLICT (principal, client_id) DO UPDATE
    SET topic = excluded.topic, payload = excluded.payload, qos = excluded.qos, retain = excluded.retain,
-       delay_s = excluded.delay_s, keep_alive_s = excluded.keep_alive_s, door = excluded.door;
+       delay_s = excluded.delay_s, keep_alive_s = excluded.keep_alive_s, came_us = excluded.came_us,
+       door = excluded.door
+ WHERE o.door = excluded.door OR o.came_us <= excluded.came_us;
 
 -- name: WillGone
 -- Published, or no longer wanted.

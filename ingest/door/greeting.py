@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.door.access import may_publish
@@ -151,7 +151,9 @@ class Greeting:
         five = packet.version == mqtt.V5
         self._check_share(principal, key)
         session, present = state.open_session(key, principal, packet.clean, expiry_s)
-        state.keep_will(key, candidate.will)
+        came_us = state.clock()
+        will = None if candidate.will is None else replace(candidate.will, came_us=came_us)
+        state.keep_will(key, will)
         number = client.fileno()
         self._generation += 1
         state.columns.reserve(number)
@@ -163,8 +165,8 @@ class Greeting:
             state.rights.enter(principal),
             session,
             state.talking,
-            state.clock(),
-            candidate.will,
+            came_us,
+            will,
         )
         columns = state.columns
         columns.clear(number)
@@ -253,7 +255,7 @@ def _will(principal: Principal, key: SessionKey, packet: Connect, keep_alive_s: 
     if not may_publish(principal, will.topic):
         raise Refusal(Cause.FOREIGN, Reason.NOT_AUTHORIZED)
     delay_s = will.properties.get(Prop.WILL_DELAY, 0)
-    return WillKept(key, will.topic, will.payload, will.qos, will.retain, delay_s, keep_alive_s)
+    return WillKept(key, will.topic, will.payload, will.qos, will.retain, delay_s, keep_alive_s, came_us=0)
 
 
 def is_loopback(host: str) -> bool:

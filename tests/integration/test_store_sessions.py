@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import psycopg
 import pytest
 
 from ingest.saved import (
     Change,
+    ClientCame,
     Delivered,
     IdReleased,
     IdStored,
@@ -40,8 +41,8 @@ STORY: list[Change] = [
     SubscriptionKept(A, "tocsin/v1/shop-1/kitchen/command", 1, False, False),
     SubscriptionGone(A, "tocsin/v1/shop-1/kitchen/errors"),
     SubscriptionKept(B, "tocsin/v1/shop-1/bar/errors", 1, False, False),
-    WillKept(A, "tocsin/v1/shop-1/kitchen/status", b"offline", 1, True, 30, 60.0),
-    WillKept(B, "tocsin/v1/shop-1/bar/status", b"offline", 0, False, 0, 10.5),
+    WillKept(A, "tocsin/v1/shop-1/kitchen/status", b"offline", 1, True, 30, 60.0, 1),
+    WillKept(B, "tocsin/v1/shop-1/bar/status", b"offline", 0, False, 0, 10.5, 2),
     WillGone(B),
     Retained("tocsin/v1/shop-1/kitchen/status", b"online", 1),
     Retained("tocsin/v1/shop-1/bar/status", b"online", 0),
@@ -95,6 +96,21 @@ def test_what_belongs_to_no_session_is_not_kept(dsn: str) -> None:
     )
     saved = PostgresSessions(dsn).load()
     assert (saved.sessions, saved.subscriptions, saved.ids, saved.queued) == ([], [], [], [])
+
+
+def test_a_door_that_writes_late_does_not_touch_a_newer_will(dsn: str) -> None:
+    """Its thread was held up while the client went to another door; what it says then is of the connection before."""
+    old, new = WillKept(A, "t", b"old", 1, True, 0, 60.0, 10), WillKept(A, "t", b"new", 1, True, 0, 60.0, 20)
+    late, other = PostgresSessions(dsn, "late"), PostgresSessions(dsn, "other")
+    with psycopg.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
+        other.write(cursor, [ClientCame(A, 20, True), new])
+        for change in (ClientCame(A, 10, True), old, WillGone(A), ClientCame(A, 10, False)):
+            late.write(cursor, [change])
+            assert (late.load_own(connection).wills, other.load_own(connection).wills) == ([], [new])
+        other.write(cursor, [replace(new, payload=b"newer", came_us=5)])
+        assert other.load_own(connection).wills == [WillKept(A, "t", b"newer", 1, True, 0, 60.0, 5)]
+        late.write(cursor, [ClientCame(A, 30, False)])
+        assert other.load_own(connection).wills == []
 
 
 def test_a_database_that_is_away_is_said_so() -> None:

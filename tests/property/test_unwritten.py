@@ -48,7 +48,7 @@ class Life:
             return rng.choice(
                 [
                     ClientCame(key, self._number, rng.random() < 0.5),
-                    WillKept(key, "t", bytes([self._number % 256]), 1, True, 0, 60.0),
+                    WillKept(key, "t", bytes([self._number % 256]), 1, True, 0, 60.0, 0),
                     WillGone(key),
                     Retained(rng.choice("ab"), rng.choice([b"", b"online", b"offline"]), 1),
                 ]
@@ -106,7 +106,7 @@ def _sorted(store: MemoryStore) -> list[list[str]]:
 def test_what_is_known_of_clients_is_bounded() -> None:
     """A client may make up an id for each connection, for as long as PostgreSQL is away."""
     unwritten = Unwritten(most=10)
-    unwritten.add([SessionBegun(KEYS[0], 60), WillKept(KEYS[0], "t", b"", 0, False, 0, 1.0)])
+    unwritten.add([SessionBegun(KEYS[0], 60), WillKept(KEYS[0], "t", b"", 0, False, 0, 1.0, 0)])
     unwritten.add(ClientCame(SessionKey("shop", str(number)), number, False) for number in range(100))
     unwritten.add(Retained(str(number), b"x", 0) for number in range(100))
     left = unwritten.take()

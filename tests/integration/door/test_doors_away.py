@@ -95,6 +95,26 @@ def test_clients_of_clean_sessions_come_in_and_their_wills_are_written_later(awa
     until(lambda: away.counted("mqtt_wills") == 0, "the will is gone")
 
 
+def test_a_will_that_is_written_late_does_not_take_the_place_of_a_newer_one(away: Away) -> None:
+    """The client has gone to another door meanwhile; should that one die, its newer will is to be spoken."""
+    away.hang()
+    away.door.connected("kitchen", will=WILL)
+    assert away.hangs.wait(WAIT_S)
+    away.door.clock.now_s += 1.0
+    other = OneDoor(away.dsn, "other", away.door.clock, {})
+    try:
+        other.connected("kitchen", will=Will(STATUS, b"moved", 1, True))
+        until(lambda: away.counted("mqtt_wills WHERE door = 'other'") == 1, "the newer will is written")
+        away.heal()
+        away.door.wait(lambda: not away.door.door.state.holders)
+        away.door.connected("bar", will=WILL)
+        until(lambda: away.counted("mqtt_wills WHERE door = 'door'") == 1, "the late door has written all that it had")
+        assert away.counted("mqtt_wills WHERE door = 'other' AND payload = 'moved'") == 1
+    finally:
+        other.end()
+    assert other.failure is None
+
+
 @pytest.mark.parametrize(("version", "code"), [(mqtt.V311, 3), (mqtt.V5, Reason.SERVER_UNAVAILABLE)])
 def test_a_persistent_session_that_is_not_here_is_refused(away: Away, version: int, code: int) -> None:
     """It may be at another door, or in rows that nobody can read."""
