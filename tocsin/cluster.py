@@ -48,7 +48,9 @@ from tocsin.standing import Standing, Standings
 from tocsin.standing.crew import crew_standing
 from tocsin.standing.desk import desks_standing
 from tocsin.standing.door import door_standing
+from tocsin.standing.elsewhere import judged_elsewhere, stored_elsewhere
 from tocsin.standing.kafka import kafka_standing
+from tocsin.standing.watch import Watch
 from tocsin.warm_up import warm_up
 
 
@@ -194,7 +196,15 @@ class DeskProcess(ClusterProcess):
 
     def _app(self, standings: Standings) -> ASGIApp:
         if self.settings.heartbeat_url:
-            beat = Heartbeat(self.settings.heartbeat_url, self.settings.heartbeat_s, lambda: not standings.wrong())
+            watch = Watch(self.dsn)
+            self.crew.start("watch", watch.run, watch.stop)
+            partitions = self.layout.partitions
+            others = [judged_elsewhere(watch, partitions), stored_elsewhere(watch, partitions)]
+
+            def is_well() -> bool:
+                return not (standings.wrong() or any(other.trouble() for other in others))
+
+            beat = Heartbeat(self.settings.heartbeat_url, self.settings.heartbeat_s, is_well)
             self.crew.start("heartbeat", beat.run, beat.stop)
         return super()._app(standings)
 

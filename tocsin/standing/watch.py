@@ -47,13 +47,14 @@ class Watch:
         self._stopping = threading.Event()
         self.seen: Seen | None = None
         """None before the first look."""
+        self._moved: dict[tuple[str, int], tuple[int, float]] = {}
 
     def run(self) -> None:
         while not self._stopping.is_set():
             try:
                 with session(self._dsn, "tocsin-watch") as connection:
                     while not self._stopping.is_set():
-                        self.seen = look(connection)
+                        self.take(look(connection))
                         self._stopping.wait(_LOOK_S)
             except (ServiceAway, psycopg.OperationalError) as error:
                 _log.warning("watch_waits", error=str(error).strip())
@@ -61,6 +62,18 @@ class Watch:
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def take(self, seen: Seen) -> None:
+        """This is how it all stands now."""
+        for key, position in seen.positions.items():
+            if self._moved.get(key, (-1, 0.0))[0] != position:
+                self._moved[key] = (position, seen.at)
+        self.seen = seen
+
+    def still_s(self, consumer: str, partition: int) -> float:
+        """Since a position was first seen where it is, as of the last look; infinite where there is none."""
+        seen, moved = self.seen, self._moved.get((consumer, partition))
+        return float("inf") if seen is None or moved is None else seen.at - moved[1]
 
     def age_s(self) -> float:
         """Since the last look, infinite before the first."""
