@@ -6,7 +6,7 @@ what people ask of it. One store leads in a cluster; those of the other workers 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from weakref import WeakValueDictionary
 
 from alerting.channels.mqtt_events import MqttEvents
@@ -36,6 +36,24 @@ from tocsin.store_child import StoreChild
 from tocsin.warm_up import warm_up
 
 
+def refused_rows(dsn: str, topic: str = QUARANTINE) -> Callable[[Run], None]:
+    """Keeps what doors refused in the table that people read; what cannot be read, where such records are.
+
+    Again is harmless. Raises ServiceAway.
+    """
+    keep_unreadable = unreadable_rows(dsn, topic)
+
+    def keep(run: Run) -> None:
+        bodies = [record.value or b"" for record in run.records]
+        with session(dsn, "tocsin-quarantine") as connection:
+            unreadable = keep_records(connection, bodies)
+        for place, why in unreadable.items():
+            record = run.records[place]
+            keep_unreadable(run.partition, record.offset + 1, record.key or b"", bodies[place], why)
+
+    return keep
+
+
 class WorkerProcess(ClusterProcess):
     def _start_parts(self) -> int:
         warm_up()
@@ -43,7 +61,6 @@ class WorkerProcess(ClusterProcess):
         self.house = self._house()
         self.log = KafkaLog(layout.servers, layout.topic, layout.partitions, layout.config)
         self._closers.append(self.log.close)
-        self._unreadable_refused = unreadable_rows(self.dsn, QUARANTINE)
         # Held by the worker as long as the partition is here: an engine's memory goes with it.
         self._lives: WeakValueDictionary[int, JudgedPartition] = WeakValueDictionary()
         self.worker = Worker(
@@ -51,7 +68,7 @@ class WorkerProcess(ClusterProcess):
             layout.topic,
             layout.config,
             live=self._make_life,
-            keep=self._keep_refused,
+            keep=refused_rows(self.dsn),
             unreadable=unreadable_rows(self.dsn, layout.topic),
             data=self.settings.data,
             instance=self.instance,
@@ -127,15 +144,6 @@ class WorkerProcess(ClusterProcess):
         return {partition: life for partition, life in lives if life is not None}
 
     # --- of all ---
-
-    def _keep_refused(self, run: Run) -> None:
-        """What doors refused, into the table that people read; what cannot be read, to where such records are."""
-        bodies = [record.value or b"" for record in run.records]
-        with session(self.dsn, "tocsin-quarantine") as connection:
-            unreadable = keep_records(connection, bodies)
-        for place, why in unreadable.items():
-            record = run.records[place]
-            self._unreadable_refused(run.partition, record.offset + 1, record.key or b"", bodies[place], why)
 
     def _standings(self) -> Iterable[Standing]:
         owned = self._owned()

@@ -16,10 +16,12 @@ from ingest.quarantine import encode_kept
 from schemas.entries import EntryKind, Tick, encode
 from schemas.errors import Reject
 from streams.log.kafka import Record
+from streams.worker.feed import Run
 from tests import worker_process
 from tests.waiting import until
 from tests.workers_world import CountingLife, World, checkpointed, group_offsets, times
 from tocsin.local.kafka import Kafka
+from tocsin.working import refused_rows
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
 
@@ -193,6 +195,33 @@ def test_refused_messages_become_rows(make_world: MakeWorld) -> None:
     until(lambda: refused(world.dsn) == list(range(20)), "all refused messages are rows")
     refuse(world, range(20, 40))
     until(lambda: refused(world.dsn) == list(range(40)), "all refused messages are rows")
+
+
+def test_a_refused_message_that_cannot_be_read_is_kept_and_passed_over(make_world: MakeWorld) -> None:
+    """A stranger's record on the quarantine's topic, or one of a newer door: nothing behind it may wait, or be lost."""
+    world = make_world(1)
+    refuse(world, range(1))
+    newer = encode_kept(Kept(1, "e", "d", "t", "c", b"{", (), "door")).replace(b":1,", b":9,", 1)
+    world.log.produce_many(Record(world.quarantine, b"e/d", body) for body in (b"no record", newer))
+    refuse(world, range(2, 3))
+    keep = refused_rows(world.dsn, world.quarantine)
+
+    def keep_twice(run: Run) -> None:
+        for _ in range(2):
+            keep(run)
+
+    one = world.worker(keep=keep_twice)
+    until(lambda: refused(world.dsn) == [0, 2], "what can be read is in the quarantine")
+    until(lambda: one.worker.quarantined == 4, "the worker is through")
+    with psycopg.connect(world.dsn) as connection:
+        rows = connection.execute(
+            "SELECT topic, partition, number, kind, body, why FROM unreadable_entries ORDER BY number"
+        ).fetchall()
+    assert [row[:5] for row in rows] == [
+        (world.quarantine, 0, 2, b"e/d", b"no record"), (world.quarantine, 0, 3, b"e/d", newer),
+    ]  # fmt: skip
+    assert "cannot be read" in rows[0][5]
+    assert "version 9" in rows[1][5]
 
 
 def test_partitions_are_judged_again_soon_after_a_clean_stop(make_world: MakeWorld, tmp_path: Path) -> None:
