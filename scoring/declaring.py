@@ -1,7 +1,7 @@
 """Take the sensors of an entry into the engine's memory: slots, devices, plans, all in one compiled pass.
 
 What is rare is handed back by its reason, and the pass goes on behind it: a measure and channel, a plan or an
-overridden device that is met for the first time.
+overridden device that is met for the first time, a device in a chunk of a snapshot that is not saved yet.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from scoring.blake2b import number_of
 from scoring.compiled import inlined, kernel
 from scoring.declarations import CHANNEL, DEVICE, ENTERPRISE, MEASURE
 from scoring.layout import (
+    CHANGED,
     CHUNK_BITS,
     DEVICE_SILENT,
     DEVICES,
+    FROZEN,
     HAS_FIRE_SENSOR,
     I32,
     IS_SILENT,
@@ -30,7 +32,7 @@ from scoring.layout import (
     Memory,
 )
 
-DONE, NEW_NAME, NEW_PLAN, NEW_DEVICE, NO_ROOM = 0, 1, 2, 3, 4
+DONE, NEW_NAME, NEW_PLAN, NEW_DEVICE, FROZEN_DEVICE, NO_ROOM = 0, 1, 2, 3, 4, 5
 """Why the pass came back."""
 LONGEST_KEY = 255
 """Bytes of `enterprise/device`."""
@@ -220,6 +222,8 @@ def declare(
         selector = row["selector"]
         if selector >= len(choices.plan_of) or choices.plan_of[selector, code] == NONE:
             return i, NEW_PLAN
+        if tables.device_dirty[device >> CHUNK_BITS] & FROZEN:
+            return i, FROZEN_DEVICE
         slot = np.int64(m.head[SENSORS])
         one[0] = number
         if slots.add(tables.sensors, one, slot) < 1:
@@ -238,8 +242,8 @@ def declare(
         if choices.fire[code]:
             row["bits"] |= HAS_FIRE_SENSOR
         m.due[device] = 0
-        m.dirty[slot >> CHUNK_BITS] = 1
-        tables.cold_dirty[slot >> CHUNK_BITS] = 1
-        tables.device_dirty[device >> CHUNK_BITS] = 1
+        m.dirty[slot >> CHUNK_BITS] |= CHANGED
+        tables.cold_dirty[slot >> CHUNK_BITS] |= CHANGED
+        tables.device_dirty[device >> CHUNK_BITS] |= CHANGED
         m.head[SENSORS] = slot + 1
     return len(ids), DONE

@@ -12,18 +12,21 @@ from typing import Any
 from schemas.readings import Origin, Quality
 from schemas.rules import Signal
 from scoring.compiled import kernel
+from scoring.keeping import keep
 from scoring.layout import (
     AGE_ABLE,
     AGE_MASK,
     BACKFILL,
     BACKFILL_ENDS,
     BASE_AT,
+    CHANGED,
     CHUNK_BITS,
     CLOCK,
     CONFLICTING,
     DEVICE_SILENT,
     DUPLICATE,
     FAULTS_AT,
+    FROZEN,
     GAPS_AT,
     HEARD,
     JUDGED,
@@ -132,7 +135,10 @@ def judge(
         t = times[i]
         arrival = arrivals[i]
         origin = origins[i]
-        m.dirty[slot >> CHUNK_BITS] = 1
+        chunk = slot >> CHUNK_BITS
+        if m.dirty[chunk] & FROZEN:
+            keep(m, slot)
+        m.dirty[chunk] |= CHANGED
 
         # Last heard, whatever becomes of the reading.
         r["arrival"] = max(r["arrival"], arrival)

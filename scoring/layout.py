@@ -195,8 +195,15 @@ TIMER_CLASS = 4
 TIMER_CLASSES = 257
 MOST_RULES = TIMER_CLASS * (TIMER_CLASSES - 1)
 FREE_BLOCKS = COUNTERS
-HEAD_SIZE = COUNTERS + TIMER_CLASSES
-"""`head`: sizes and counters, then the first free block of timers of each size, NONE where none."""
+KEPT = COUNTERS + TIMER_CLASSES
+HEAD_SIZE = KEPT + 1
+"""`head`: sizes and counters, the first free block of timers of each size, NONE where none, and how many rows are kept
+(`scoring.keeping`)."""
+
+CHANGED, FROZEN = 1, 2
+"""Bits of a chunk: written since the last snapshot; part of a snapshot that is not saved yet."""
+KEPT_ROW = np.dtype([("slot", "<i4"), ("next", "<i4"), ("extra", "<f4", (2,))])
+"""next: one more than the index of the chunk's row that was kept before, 0 when there is none."""
 
 
 class IdTable(NamedTuple):
@@ -206,6 +213,19 @@ class IdTable(NamedTuple):
     sizes: I64
     counts: I64
     ids: I64
+
+
+class Kept(NamedTuple):
+    """Rows of sensors as they were when a snapshot was taken; `scoring.keeping` says how. All zero while none is.
+
+    rows: SENSOR.  more: KEPT_ROW, beside them.  newest: (chunks,) one more than the index of the row kept last.
+    slots: a bit for each slot, set when its row is kept.
+    """
+
+    rows: Array
+    more: Array
+    newest: I32
+    slots: npt.NDArray[np.uint8]
 
 
 class Memory(NamedTuple):
@@ -226,4 +246,5 @@ class Memory(NamedTuple):
     silence_rules: Array
     head: I64
     dirty: npt.NDArray[np.uint8]
-    """For each chunk of sensors: written since the last snapshot."""
+    """For each chunk of sensors CHANGED, FROZEN, both or none."""
+    kept: Kept

@@ -32,3 +32,9 @@ def reserve(dtype: npt.DTypeLike, length: int, *, huge: bool = False) -> npt.NDA
         except OSError:  # a kernel without large pages: slower, not wrong
             return np.frombuffer(pages, dtype, length)
     return np.frombuffer(pages, dtype, length)
+
+
+def forget(array: npt.NDArray[Any]) -> None:
+    """Make an array of `reserve` all zeros again; its memory goes back to the system."""
+    pages = array.base.obj  # type: ignore[union-attr]
+    pages.madvise(mmap.MADV_DONTNEED)

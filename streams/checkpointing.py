@@ -89,6 +89,7 @@ class Saver:
                 _log.warning("checkpoint_waits", error=error.what)
                 self._closing.wait(_RETRY_S)
                 continue
+            snapshot.release()
             self.saved += 1
             self.covers = snapshot.position
             with self._changed:

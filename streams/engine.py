@@ -23,6 +23,7 @@ from schemas.readings import F64, ReadingBatch
 from schemas.rules import Rule, RulePack, Signal
 from scoring import slots
 from scoring.judge import LATE_US, judge
+from scoring.keeping import keep_row
 from scoring.layout import (
     BACKFILL,
     BACKFILL_ENDS,
@@ -51,6 +52,7 @@ from streams.engine_roster import CAPACITY, Roster
 from streams.engine_silence import SilenceWatch
 from streams.plans import Facts, is_of_device
 from streams.ports import Snapshot, Verdict
+from streams.visits import Visits
 
 HOLE_US = 10_000_000
 ReadPack = Callable[[str, str], RulePack]
@@ -92,6 +94,10 @@ class Engine:
         self.roster = Roster(pack, capacity)
         self.book = AlarmBook(partition, self.roster.describe)
         self.silence = SilenceWatch(self.roster, self.book)
+        self.visits = Visits()
+        """By whom a snapshot is copied while judging goes on."""
+        self.frozen: object | None = None
+        """The chunks of the snapshot that is not released yet."""
         self._read_pack = read_pack
         self._slots = np.empty(0, np.int32)
         self._transitions = np.zeros(_TRANSITIONS, TRANSITION)
@@ -104,6 +110,10 @@ class Engine:
 
         scores: for a batch, (n,) float64, filled with each reading's anomaly score: 0 to 1, NaN while not able to say.
         """
+        with self.visits:
+            return self._apply(entry, scores)
+
+    def _apply(self, entry: Entry, scores: F64 | None) -> Verdict:
         book = self.book
         book.entry, book.events = entry.number, []
         answers: Sequence[Answer] = ()
@@ -127,7 +137,7 @@ class Engine:
         return Verdict(events, answers)
 
     def snapshot(self, position: int) -> Snapshot:
-        """Copy what changed since the last snapshot (everything, the first time)."""
+        """What changed since the last snapshot (everything, the first time)."""
         return engine_checkpoint.save(self, position)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -368,4 +378,6 @@ def compile_kernels() -> None:
     engine.apply(Entry(2, batch))
     engine.apply(Entry(3, Tick(1)))
     engine.apply(Entry(4, Tick(1 + 6_000_000)))
-    Engine(partition=0, capacity=4096).restore(engine.snapshot(4))
+    snapshot = engine.snapshot(4)
+    keep_row(engine.roster.memory, 0)
+    Engine(partition=0, capacity=4096).restore(snapshot)

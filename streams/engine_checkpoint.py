@@ -7,7 +7,8 @@ holds. Plans, tables of ids and due times are worked out anew on restoring: they
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ import numpy as np
 from schemas.errors import CorruptState
 from scoring import slots
 from scoring.layout import (
+    CHANGED,
     CHUNK_BITS,
     COUNTERS,
     DEVICES,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << CHUNK_BITS
 _ARENA_CHUNK = 1 << 20
+_TOGETHER = 8
+"""Chunks that are copied at a time: two megabytes, a millisecond of the judge's."""
 
 
 class Trunk(msgspec.Struct, array_like=True):
@@ -68,19 +72,72 @@ _trunk = msgspec.msgpack.Decoder(Trunk)
 
 
 def save(engine: Engine, position: int) -> Snapshot:
-    """What changed since the last call, in chunks. What is written once and never again is not copied."""
+    """What changed since the last call, in chunks.
+
+    Records of sensors and devices are frozen, and copied when their chunk is asked for. What is written once and never
+    again is not copied at all.
+    """
+    frozen = _Frozen(engine, _whole(engine))
+    return Snapshot(position, frozen, frozen.release)
+
+
+class _Frozen:
+    """The chunks of one snapshot, as often as they are asked for until its release or the next snapshot."""
+
+    def __init__(self, engine: Engine, whole: list[Chunk]) -> None:
+        self._engine = engine
+        self._whole = whole
+        self._mixed = engine.roster.mixed
+        self._sensors = engine.roster.sensors
+        self._devices = engine.roster.devices
+        self._sensor_chunks, self._device_chunks = engine.roster.freeze()
+        engine.frozen = self
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for copy, indices in ((self._of_sensors, self._sensor_chunks), (self._of_devices, self._device_chunks)):
+            for at in range(0, len(indices), _TOGETHER):
+                yield from self._engine.visits.visit(partial(self._copies, copy, indices[at : at + _TOGETHER]))
+        yield from self._whole
+
+    def release(self) -> None:
+        self._engine.visits.visit(self._release)
+
+    def _release(self) -> None:
+        if self._engine.frozen is self:
+            self._engine.frozen = None
+            self._engine.roster.thaw()
+
+    def _copies(self, copy: Callable[[int], Iterator[Chunk]], indices: Sequence[int]) -> list[Chunk]:
+        if self._engine.frozen is not self:
+            raise ValueError("a snapshot was asked for its chunks after its release or after the next one")
+        return [chunk for index in indices for chunk in copy(index)]
+
+    def _of_sensors(self, index: int) -> Iterator[Chunk]:
+        rows, extra = self._engine.roster.sensors_as_frozen(index, _within(self._sensors, index), mixed=self._mixed)
+        yield Chunk("sensors", index, _lasting(rows))
+        if self._mixed:
+            yield Chunk("extra", index, _lasting(extra))
+
+    def _of_devices(self, index: int) -> Iterator[Chunk]:
+        rows = self._engine.roster.devices_as_frozen(index, _within(self._devices, index))
+        yield Chunk("devices", index, _lasting(rows))
+
+
+def _within(count: int, index: int) -> int:
+    """How many of the first `count` slots lie in a chunk."""
+    return min(count - (index << CHUNK_BITS), CHUNK)
+
+
+def _whole(engine: Engine) -> list[Chunk]:
+    """What does not change any more, and copies of what is small."""
     roster, m = engine.roster, engine.roster.memory
     chunks: list[Chunk] = []
-    for index, span in _changed(m.dirty, roster.sensors):
-        chunks.append(Chunk("sensors", index, m.sensors[span].tobytes()))
-        if roster.mixed:
-            chunks.append(Chunk("extra", index, m.extra[span].tobytes()))
     for index, span in _changed(roster.cold_dirty, roster.sensors):
         chunks.append(Chunk("ids", index, _lasting(roster.sensor_table.ids[span])))
         chunks.append(Chunk("cold", index, _lasting(m.cold[span])))
-    for index, span in _changed(roster.device_dirty, roster.devices):
+    for index in np.flatnonzero(roster.device_dirty & CHANGED).tolist():
+        span = slice(index << CHUNK_BITS, min(roster.devices, (index + 1) << CHUNK_BITS))
         chunks.append(Chunk("device ids", index, _lasting(roster.device_table.ids[span])))
-        chunks.append(Chunk("devices", index, m.devices[span].tobytes()))
     first, last = roster.arena_saved // _ARENA_CHUNK, -(-roster.arena_used // _ARENA_CHUNK)
     for index in range(first, last) if roster.arena_used > roster.arena_saved else ():
         end = min(roster.arena_used, (index + 1) * _ARENA_CHUNK)
@@ -105,7 +162,7 @@ def save(engine: Engine, position: int) -> Snapshot:
         list(engine.book.alarms()),
     )
     chunks.append(Chunk("trunk", 0, _encode(trunk)))
-    return Snapshot(position, chunks)
+    return chunks
 
 
 def _lasting(array: Array) -> memoryview:

@@ -16,7 +16,7 @@ from schemas.errors import CorruptState
 from schemas.identity import partition_of
 from schemas.readings import I64
 from scoring import slots
-from scoring.layout import CHUNK_BITS, COUNTERS, DEVICES, JUDGED, NONE, SENSORS, TIMER_CLASS, Array
+from scoring.layout import CHANGED, CHUNK_BITS, COUNTERS, DEVICES, JUDGED, NONE, SENSORS, TIMER_CLASS, Array
 from scoring.watches import put_watches
 from streams.alarm_book import Alarm
 from streams.engine import Engine
@@ -184,4 +184,4 @@ def _mark_all(target: Engine) -> None:
         (roster.cold_dirty, roster.sensors),
         (roster.device_dirty, roster.devices),
     ):
-        dirty[: -(-count >> CHUNK_BITS)] = 1
+        dirty[: -(-count >> CHUNK_BITS)] |= CHANGED

@@ -18,16 +18,20 @@ from schemas.rules import Rule, RulePack
 from scoring import slots
 from scoring.declarations import CHANNEL, MEASURE, declarations
 from scoring.declaring import DONE, NEW_NAME, NEW_PLAN, NO_ROOM, Choices, Tables, declare, no_names, with_name
+from scoring.keeping import keep_row, lay_over, let_go, new_kept
 from scoring.layout import (
     ACTIVE,
+    CHANGED,
     CHUNK_BITS,
     COLD,
     DEVICE,
     DEVICE_SILENT,
     DEVICES,
     FREE_BLOCKS,
+    FROZEN,
     HEAD_SIZE,
     IS_SILENT,
+    KEPT,
     NONE,
     SENSOR,
     SENSORS,
@@ -70,7 +74,7 @@ class Roster:
         chunks = (capacity >> CHUNK_BITS) + 1
         head = np.zeros(HEAD_SIZE, np.int64)
         head[WATCH_FREE] = NONE
-        head[FREE_BLOCKS:] = NONE
+        head[FREE_BLOCKS:KEPT] = NONE
         self.memory = Memory(
             sensors=reserve(SENSOR, capacity, huge=True),
             extra=reserve(np.float32, 2 * capacity).reshape(capacity, 2),
@@ -85,7 +89,10 @@ class Roster:
             silence_rules=self.plans.silence_rules,
             head=head,
             dirty=np.zeros(chunks, np.uint8),
+            kept=new_kept(capacity),
         )
+        self.kept_devices: dict[int, Array] = {}
+        """Frozen chunks of devices that changed since, as they were, by their number."""
         self.cold_dirty = np.zeros(chunks, np.uint8)
         self.device_dirty = np.zeros(chunks, np.uint8)
         self.arena: Array = reserve(np.uint8, min(_ARENA_MOST, capacity * _LONGEST_NAME))
@@ -140,6 +147,7 @@ class Roster:
             self._texts = with_name(self._texts, text, number, measure.code if measure else 0)
             return
         (device,) = self.device_numbers([(sensor.enterprise, sensor.device)])
+        self._keep_device(device)
         if why == NEW_PLAN:
             assert measure is not None
             self.plans.sensor_plan(int(self.memory.devices["selector"][device]), measure.code)
@@ -174,6 +182,7 @@ class Roster:
         return [int(number) for number in numbers]
 
     def _make_device(self, number: int, enterprise: str, key: str) -> None:
+        self._keep_device(number)
         name = key.encode()
         at = self.arena_used
         self.arena[at : at + len(name)] = np.frombuffer(name, np.uint8)
@@ -184,7 +193,7 @@ class Roster:
             len(name), len(enterprise.encode()), 0,
         )  # fmt: skip
         self.memory.due[number] = 0
-        self.device_dirty[number >> CHUNK_BITS] = 1
+        self.device_dirty[number >> CHUNK_BITS] |= CHANGED
 
     def _name(self, code: int, channel: str) -> int:
         number = self._name_numbers.get((code, channel))
@@ -259,12 +268,55 @@ class Roster:
     def mark_silent(self, device: int, silent: bool) -> None:
         """Have the arrivals of a device's sensors told, or no longer."""
         m = self.memory
+        self._keep_device(device)
         bits, ages = m.devices["bits"], m.sensors["age"]
         bits[device] = bits[device] | IS_SILENT if silent else bits[device] & ~np.uint16(IS_SILENT)
-        self.device_dirty[device >> CHUNK_BITS] = 1
+        self.device_dirty[device >> CHUNK_BITS] |= CHANGED
         for slot in self.sensors_of(device):
+            if m.dirty[slot >> CHUNK_BITS] & FROZEN:
+                keep_row(m, slot)
             ages[slot] = ages[slot] | np.uint32(DEVICE_SILENT) if silent else ages[slot] & ~np.uint32(DEVICE_SILENT)
-            m.dirty[slot >> CHUNK_BITS] = 1
+            m.dirty[slot >> CHUNK_BITS] |= CHANGED
+
+    # --- what a snapshot is of ---
+
+    def freeze(self) -> tuple[list[int], list[int]]:
+        """The chunks of sensors and of devices that changed since the last time, to be had as now until thawed."""
+        self.thaw()
+        frozen: list[list[int]] = []
+        for dirty in (self.memory.dirty, self.device_dirty):
+            changed = np.flatnonzero(dirty)
+            dirty[changed] = FROZEN
+            frozen.append(changed.tolist())
+        return frozen[0], frozen[1]
+
+    def thaw(self) -> None:
+        """Forget how the frozen chunks were."""
+        for dirty in (self.memory.dirty, self.device_dirty):
+            np.bitwise_and(dirty, CHANGED, out=dirty)
+        self.kept_devices.clear()
+        let_go(self.memory)
+
+    def sensors_as_frozen(self, index: int, count: int, *, mixed: bool) -> tuple[Array, Array]:
+        """The first `count` rows of a frozen chunk, and of `extra` if `mixed`; copies."""
+        begin = index << CHUNK_BITS
+        rows = self.memory.sensors[begin : begin + count].copy()
+        extra = self.memory.extra[begin : begin + (count if mixed else 0)].copy()
+        lay_over(self.memory, index, rows, extra)
+        return rows, extra
+
+    def devices_as_frozen(self, index: int, count: int) -> Array:
+        """The first `count` rows of a frozen chunk; a copy."""
+        rows = self.kept_devices.get(index)
+        begin = index << CHUNK_BITS
+        return self.memory.devices[begin : begin + count].copy() if rows is None else rows[:count]
+
+    def _keep_device(self, device: int) -> None:
+        """Before a device is written to."""
+        index = device >> CHUNK_BITS
+        if self.device_dirty[index] & FROZEN:
+            self.kept_devices[index] = self.memory.devices[index << CHUNK_BITS : (index + 1) << CHUNK_BITS].copy()
+            self.device_dirty[index] &= ~np.uint8(FROZEN)
 
     # --- planning ---
 
@@ -273,10 +325,11 @@ class Roster:
         key = f"{facts.enterprise}/{facts.device}"
         selector = self.plans.select(Facts.of(facts), facts.enterprise, key)
         m = self.memory
+        self._keep_device(device)
         m.devices["selector"][device] = selector
         m.devices["plan"][device] = self.plans.silence_plan(selector)
         m.due[device] = 0
-        self.device_dirty[device >> CHUNK_BITS] = 1
+        self.device_dirty[device >> CHUNK_BITS] |= CHANGED
         for slot in self.sensors_of(device):
             old = self.rules_of(slot)
             plan = self.plans.sensor_plan(selector, self.measure_of(slot).code)
@@ -299,6 +352,8 @@ class Roster:
     def select_all(self, facts: Sequence[Facts]) -> None:
         """Give every device its selection and every sensor its plan; facts: by the numbers that devices hold now."""
         m = self.memory
+        for index in np.flatnonzero(self.device_dirty & FROZEN).tolist():
+            self._keep_device(index << CHUNK_BITS)
         devices = m.devices[: self.devices]
         mapped = np.array([self.plans.select(f, "", "") for f in facts], np.int32)
         held = devices["selector"].copy()
@@ -319,7 +374,7 @@ class Roster:
             silence[number] = self.plans.silence_plan(number)
         devices["plan"] = silence[devices["selector"]]
         m.due[: self.devices] = 0
-        self.device_dirty[: -(-self.devices >> CHUNK_BITS)] = 1
+        self.device_dirty[: -(-self.devices >> CHUNK_BITS)] |= CHANGED
         cold = m.cold[: self.sensors]
         codes = np.array([code for code, _ in self.names], np.int64)
         wide = 1 + max(BY_CODE)
@@ -335,7 +390,7 @@ class Roster:
         """Give a sensor another plan; the timers of rules that are still the same go on."""
         m = self.memory
         m.sensors["plan"][slot] = plan
-        m.dirty[slot >> CHUNK_BITS] = 1
+        m.dirty[slot >> CHUNK_BITS] |= CHANGED
         number = int(m.sensors["watch"][slot])
         if number == NONE:
             return

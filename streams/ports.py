@@ -5,8 +5,8 @@ Rules of the log: see `docs/ideas/architecture.md`. All calls may block; none is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from schemas.alarms import AlarmEvent, Answer
@@ -98,12 +98,21 @@ class Chunk:
     body: bytes | memoryview
 
 
+def _nothing() -> None:
+    """For a snapshot that is all copies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A consumer's memory as of `position`: on save the chunks that changed, on load all of them."""
+    """A consumer's memory as of `position`: on save the chunks that changed, on load all of them.
+
+    On save the chunks may be gone through more than once, from another thread while judging goes on, until `release`.
+    """
 
     position: int
-    chunks: Sequence[Chunk]
+    chunks: Iterable[Chunk]
+    release: Callable[[], None] = field(default=_nothing, compare=False)
+    """It is saved: what is kept for it may be forgotten."""
 
 
 class Judge(Protocol):
@@ -112,7 +121,7 @@ class Judge(Protocol):
     def apply(self, entry: Entry) -> Verdict: ...
 
     def snapshot(self, position: int) -> Snapshot:
-        """Copy what changed since the last snapshot; cheap enough for the hot path."""
+        """What changed since the last snapshot, which is over now; cheap enough for the hot path."""
         ...
 
     def restore(self, snapshot: Snapshot) -> None: ...
