@@ -38,6 +38,7 @@ from streams.ticks import HouseTime
 from tocsin.bridge_parts import bridge_settings, make_bridge
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.housekeeping import (
+    HEAP_S,
     LOGINS_S,
     MARKS_S,
     SWEEP_S,
@@ -55,6 +56,7 @@ from tocsin.parts import make_channels, make_judging, open_door, readings_around
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 from tocsin.process import Process
 from tocsin.recipients import routes_of
+from tocsin.resident import give_back_heap
 from tocsin.settings import Settings
 from tocsin.standing import Standing, Standings
 from tocsin.standing.bridge import bridge_standing
@@ -236,6 +238,7 @@ class OneProcess(Process):
             Chore(MARKS_S, self.marks.refresh),
             Chore(SWEEP_S, lambda: drop_segments(self.dsn, retention_s)),
             Chore(SWEEP_S, lambda: sweep_quarantine(self.dsn, self._now_us())),
+            Chore(HEAP_S, give_back_heap),
         )
         self.crew.start("housekeeping", housekeeping.run, housekeeping.stop)
         if self.settings.heartbeat_url:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from tocsin import failpoints
 from tocsin.clocks import clock_of
 from tocsin.crew import Crew
+from tocsin.resident import give_back_code, share_arenas
 from tocsin.settings import Settings
 
 _STOP_S = 4.0
@@ -32,6 +33,7 @@ class Process:
     """`start`, then `wait` until it is told to stop or a part fails, then `stop`."""
 
     def __init__(self, settings: Settings) -> None:
+        share_arenas()
         self.settings = settings
         self.crew = Crew()
         self.metrics = CollectorRegistry()
@@ -78,3 +80,4 @@ class Process:
         a second.
         """
         gc.freeze()
+        give_back_code()
