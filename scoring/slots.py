@@ -71,8 +71,8 @@ def add(table: IdTable, numbers: Any, first: Any) -> int:
         segment = number & 255
         row = table.entries[segment]
         size = table.sizes[segment]
-        # Full between a half and three quarters, each segment elsewhere: they do not all grow at one time.
-        if (table.counts[segment] + 1) * 1024 > size * (512 + segment):
+        # Full between two thirds and nine tenths, each segment elsewhere: they do not all grow at one time.
+        if (table.counts[segment] + 1) * 1024 > size * (672 + segment):
             if size * 2 > len(row):
                 return i
             old = row[:size].copy()

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from schemas.entries import Entry, Payload
 
-LIMIT_BYTES = 64 << 20
-"""Some seconds of the heaviest load; what is older comes from PostgreSQL."""
+LIMIT_BYTES = 16 << 20
+"""A second or two of the heaviest load; what is older comes from PostgreSQL."""
 
 
 class Tail:
