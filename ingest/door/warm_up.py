@@ -11,6 +11,7 @@ from ingest.door import sockets
 from ingest.door.repeats import Fingerprints
 from ingest.door.scan import Found, Passes, scan
 from ingest.intern import ByteTable
+from ingest.naming import are_telemetry
 from schemas import mqtt
 
 _WAIT_MS = 1000
@@ -31,6 +32,7 @@ def compile_kernels() -> None:
         scan(buffer, Passes(np.zeros(1, np.int32), start, end, version), found, len(buffer), 1)
         ByteTable().add_many(buffer, found.topic_start, found.topic_end)
         ByteTable().lookup(buffer, found.topic_start, found.topic_end)
+        are_telemetry(buffer, found.topic_start, found.topic_end)
         Fingerprints().of_last(buffer, found, 1)
         pubacks = sockets.acknowledge(found.connection, found.qos, found.packet_id, found.reason, version)
         sockets.send(numbers, one, pubacks.bytes, pubacks.start, pubacks.end)
