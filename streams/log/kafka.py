@@ -17,7 +17,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.entries import Payload
-from streams.log.kafka_clients import client_config, translated
+from streams.log.kafka_clients import Refusals, client_config
 from streams.log.kafka_topics import ends_of
 from streams.log.records import records_of
 from streams.log.spread import Spread
@@ -95,10 +95,11 @@ class KafkaLog:
         self._servers = servers
         self._operators = dict(config or {})
         self._patience_s = patience_s
+        self._refusals = Refusals()
         self._config = {
             "compression.type": "lz4",
             "linger.ms": _LINGER_MS,
-            **client_config(servers, config or {}),
+            **client_config(servers, config or {}, self._refusals.hear),
             "enable.idempotence": True,  # acks=all, five requests on their way, in order
             "message.timeout.ms": int(patience_s * 1000),
             "request.timeout.ms": int(patience_s * 1000),
@@ -223,10 +224,11 @@ class KafkaLog:
             self.records += call.count
             self.bytes += call.sizes
             self._trouble = ""
+            self._refusals.forget()
             return call.delivered
         self.failures += 1
         error = _chief(call.failed)
-        problem = translated(error)
+        problem = self._refusals.translated(error)
         self._trouble = str(problem)
         _log.warning("kafka_append_failed", failed=len(call.failed), of=call.count, error=error.str())
         if any(one.fatal() for one in call.failed):

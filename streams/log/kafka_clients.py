@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from schemas.errors import ConfigError, Fenced, ServiceAway, TocsinError
 
 _log = structlog.get_logger(__name__)
+MEND = "Look at TOCSIN_KAFKA_CONFIG"
 _AGAIN_S = 10.0
 _SHAPES = 100
 _NUMBERS = re.compile(r"[0-9]+")
@@ -25,6 +26,16 @@ _REFUSED = frozenset(
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+_OUT_OF_TIME = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
     }
 )
 _MISSING = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})
@@ -53,6 +64,31 @@ def client_config(
     }
 
 
+class Refusals:
+    """What brokers have against us, heard between calls (`on_error`); the calls then only run out of time."""
+
+    def __init__(self) -> None:
+        self._last: KafkaError | None = None
+
+    def hear(self, error: KafkaError) -> None:
+        if error.code() in _REFUSED or error.code() == KafkaError._SSL:
+            self._last = error
+
+    def forget(self) -> None:
+        """They have taken us."""
+        self._last = None
+
+    def translated(self, error: KafkaError) -> TocsinError:
+        """As the function does, but for a call that ran out of time since nobody lets us in.
+
+        That is ServiceAway, too: logins and certificates are mended on Kafka's side as well, while we go on.
+        """
+        last = self._last
+        if last is None or error.code() not in _OUT_OF_TIME:
+            return translated(error)
+        return ServiceAway("Kafka", f"it does not let us in: {last.str()}", mend=f"{MEND}.")
+
+
 def translated(error: KafkaError) -> TocsinError:
     """A failure of Kafka in our words: ConfigError where only a person can mend it, else ServiceAway.
 
@@ -65,7 +101,7 @@ def translated(error: KafkaError) -> TocsinError:
             mend="Start again; if it goes on, finish the move, or undo it by `tocsin migrate`.",
         )
     if code in _REFUSED:
-        return ConfigError(f"Kafka refuses us: {error.str()}", mend="Look at TOCSIN_KAFKA_CONFIG and Kafka's own ACLs.")
+        return ConfigError(f"Kafka refuses us: {error.str()}", mend=f"{MEND} and Kafka's own ACLs.")
     mend = "Make the topics with `tocsin migrate`." if code in _MISSING else ""
     return ServiceAway("Kafka", error.str(), mend=mend)
 

@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from schemas.entries import Entry
 from schemas.errors import CorruptState, ServiceAway
-from streams.log.kafka_clients import client_config, translated
+from streams.log.kafka_clients import Refusals, client_config
 from streams.log.records import payload_of
 from streams.log.unreadable import Unreadable
 
@@ -60,6 +60,7 @@ class KafkaPartitionsReader:
         self._is_idle = False
         """The last `wait` found nothing."""
         self._is_away = False
+        self._refusals = Refusals()
         self._consumer = Consumer(
             {
                 "group.id": "tocsin",  # the client wants one; it is never joined
@@ -108,7 +109,7 @@ class KafkaPartitionsReader:
                 break
         self._is_idle = not self._held
         if self._is_idle and self._is_away:
-            raise ServiceAway("Kafka", "no broker answers.")
+            raise self._refusals.translated(KafkaError(KafkaError._ALL_BROKERS_DOWN))
         return bool(self._held)
 
     def close(self) -> None:
@@ -154,7 +155,7 @@ class KafkaPartitionsReader:
             error = message.error()
             if error is not None:
                 self._fail(error, message)
-            self._is_away = False
+            self._take_in()
             self._held.append(message)
 
     def _fail(self, error: KafkaError, message: Message) -> None:
@@ -166,7 +167,7 @@ class KafkaPartitionsReader:
                 f"entry {at} of partition {message.partition()} is needed, and {self._topic} does not hold it.",
                 mend="Its retention is too short for how far the reader was behind, or Kafka lost what it had.",
             )
-        raise translated(error)
+        raise self._refusals.translated(error)
 
     def _has_more(self) -> bool:
         """Ask Kafka for the end of each partition."""
@@ -175,11 +176,12 @@ class KafkaPartitionsReader:
             with self._using():
                 found = self._consumer.offsets_for_times(ends, timeout=_PATIENCE_S)
         except KafkaException as error:
-            raise translated(error.args[0]) from error
+            self._fetch(1, 0.0)  # hears what brokers have said
+            raise self._refusals.translated(error.args[0]) from error
         for place in found:
             if place.error is not None:
-                raise translated(place.error)
-        self._is_away = False
+                raise self._refusals.translated(place.error)
+        self._take_in()
         return any(place.offset > self._passed[place.partition] for place in found)
 
     def _entry(self, message: Message, partition: int, number: int) -> Entry | None:
@@ -200,7 +202,12 @@ class KafkaPartitionsReader:
                 raise ServiceAway("Kafka", "the reader is closed.")
             yield
 
+    def _take_in(self) -> None:
+        self._is_away = False
+        self._refusals.forget()
+
     def _on_error(self, error: KafkaError) -> None:
+        self._refusals.hear(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True
 

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -20,7 +21,7 @@ from confluent_kafka.admin import (
 
 from schemas.errors import ConfigError
 from schemas.kafka import Topic
-from streams.log.kafka_clients import client_config, translated
+from streams.log.kafka_clients import Refusals, client_config, translated
 
 _PATIENCE_S = 10.0
 _LOOK_S = 0.02
@@ -85,21 +86,33 @@ def members_of(servers: str, group: str, config: Mapping[str, str] | None = None
 
 def partitions_of(servers: str, names: Sequence[str], config: Mapping[str, str] | None = None) -> dict[str, int]:
     """How many partitions each of the topics has, those left out that do not exist. Raises as `make_topics` does."""
-    try:
-        known = AdminClient(client_config(servers, config or {})).list_topics(timeout=_PATIENCE_S).topics
-    except KafkaException as error:
-        raise translated(error.args[0]) from error
+    known = metadata_of(servers, config).topics
     return {name: len(known[name].partitions) for name in names if name in known}
+
+
+def metadata_of(servers: str, config: Mapping[str, str] | None = None) -> ClusterMetadata:
+    """Brokers and topics, as Kafka has them. Raises as `make_topics` does."""
+    refusals = Refusals()
+    admin = AdminClient(client_config(servers, config or {}, refusals.hear))
+    try:
+        return admin.list_topics(timeout=_PATIENCE_S)
+    except KafkaException as error:
+        admin.poll(0.0)  # hears what brokers have said
+        raise refusals.translated(error.args[0]) from error
 
 
 def ends_of(
     servers: str, topic: str, partitions: Sequence[int], config: Mapping[str, str] | None = None
 ) -> dict[int, Ends]:
     """The first and the last entry of each partition. Raises as `make_topics` does."""
-    return _ends(AdminClient(client_config(servers, config or {})), topic, partitions)
+    refusals = Refusals()
+    admin = AdminClient(client_config(servers, config or {}, refusals.hear))
+    return _ends(admin, topic, partitions, refusals)
 
 
-def _ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int, Ends]:
+def _ends(
+    admin: AdminClient, topic: str, partitions: Sequence[int], refusals: Refusals | None = None
+) -> dict[int, Ends]:
     """Asks again for a while: a topic has no leaders for a moment after its birth, or after a broker's death."""
     until = time.monotonic() + _PATIENCE_S
     while True:
@@ -107,7 +120,7 @@ def _ends(admin: AdminClient, topic: str, partitions: Sequence[int]) -> dict[int
             first, last = (_offsets(admin, topic, partitions, spec) for spec in (_EARLIEST, _LATEST))
             return {partition: Ends(first[partition] + 1, last[partition]) for partition in partitions}
         except KafkaException as error:
-            problem = translated(error.args[0])
+            problem = (refusals or Refusals()).translated(error.args[0])
             if isinstance(problem, ConfigError) or time.monotonic() > until:
                 raise problem from error
             time.sleep(_LOOK_S)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import ServiceAway
-from streams.log.kafka_clients import client_config, translated
+from streams.log.kafka_clients import Refusals, client_config
 from streams.log.kafka_topics import ends_of, partitions_of
 
 _MOST = 500
@@ -34,6 +34,7 @@ class KafkaTopicsReader:
         self._from_end = frozenset(from_end)
         self._topics = [*from_end, *from_start]
         self._is_away = False
+        self._refusals = Refusals()
         self._is_assigned = False
         self._consumer = Consumer(
             {
@@ -60,7 +61,7 @@ class KafkaTopicsReader:
             if messages:
                 messages += self._consumer.consume(_MOST - 1, 0.0)
         except KafkaException as error:
-            raise translated(error.args[0]) from error
+            raise self._refusals.translated(error.args[0]) from error
         for message in messages:
             problem = message.error()
             if problem is None:
@@ -69,9 +70,9 @@ class KafkaTopicsReader:
                 # Away for longer than the topic keeps: as at a start.
                 self._is_assigned = False
             else:
-                raise translated(problem)
+                raise self._refusals.translated(problem)
         if messages:
-            self._is_away = False
+            self._take_in()
         elif self._is_away:
             self._look()
         return found
@@ -102,9 +103,14 @@ class KafkaTopicsReader:
         try:
             self._consumer.list_topics(self._topics[0], timeout=_LOOK_S)
         except KafkaException as error:
-            raise translated(error.args[0]) from error
+            raise self._refusals.translated(error.args[0]) from error
+        self._take_in()
+
+    def _take_in(self) -> None:
         self._is_away = False
+        self._refusals.forget()
 
     def _on_error(self, error: KafkaError) -> None:
+        self._refusals.hear(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True

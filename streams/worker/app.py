@@ -16,7 +16,7 @@ from typing import Any
 
 import faust
 import structlog
-from aiokafka.errors import InvalidSessionTimeoutError
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaConnectionError, SaslAuthenticationFailed
 from aiokafka.structs import TopicPartition
 from faust.app.base import BootStrategy
 
@@ -45,6 +45,8 @@ _COMMIT_S = 1.0
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _MOST_RECORDS = 500
 _FETCH_BYTES = 4 << 20
+_NOT_LET_IN = (KafkaConnectionError, SaslAuthenticationFailed)
+"""The first is all that the client says of a refusal at its start."""
 _log = structlog.get_logger(__name__)
 
 
@@ -156,6 +158,8 @@ class Worker:
         self._loop, self._wake, self._broken = asyncio.get_running_loop(), asyncio.Event(), None
         app = self._make_app()
         start = asyncio.create_task(app.start())
+        # How it ended is read from the app where that is what ends us.
+        start.add_done_callback(lambda done: done.cancelled() or done.exception())
         began = False
         problem: BaseException | None = None
         try:
@@ -179,6 +183,8 @@ class Worker:
             self._session_s = USUAL_SESSION_S
         if problem is not None:
             self._trouble = f"Faust: {str(problem) or type(problem).__name__}"
+            if self._credentials is not None and isinstance(problem, _NOT_LET_IN):
+                self._trouble += ". If Kafka is up: does it take the login and certificates of TOCSIN_KAFKA_CONFIG?"
             _log.error("worker_app_failed", error=self._trouble, kind=type(problem).__name__)
         await self._end(app, start)
         self._loop = self._wake = self._consumer = None

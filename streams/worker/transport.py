@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 import aiokafka
@@ -39,6 +40,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._turns: dict[TopicPartition, int] = {}
+
+    def _start_thread(self) -> None:
+        # What ends it is the app's end, too (`crash`), and is said once, by the worker.
+        with suppress(Exception):
+            super()._start_thread()
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Not to stderr, where Faust's own has a traceback for each try."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf

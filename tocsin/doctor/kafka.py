@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 from schemas.kafka import Topic, topics, workers_group
 from streams.log.kafka_clients import client_config, translated
 from streams.log.kafka_times import last_logged_in_kafka_us
+from streams.log.kafka_topics import metadata_of
 from tocsin.doctor.findings import MOST_LAG_S, MOST_SKEW_S, Finding, fine, listed, warning, wrong
 from tocsin.layout import Layout
 
@@ -32,7 +33,7 @@ class LogEnds:
 
 def declared(layout: Layout) -> Iterator[Finding]:
     """Topics and their partitions. Raises ServiceAway or ConfigError when Kafka does not answer or refuses us."""
-    known = _metadata(layout)
+    known = metadata_of(layout.servers, layout.config)
     many = len(known.brokers)
     yield fine("kafka", f"{many} brokers answer" if many != 1 else "1 broker answers")
     wanted = topics(layout.partitions)
@@ -118,13 +119,6 @@ def workers(layout: Layout) -> Finding:
     if left:
         return wrong("worker", f"{alive} alive, and none judges {listed(left)}", "See the logs of the workers.")
     return fine("worker", f"{alive} alive, all {layout.partitions} partitions are judged")
-
-
-def _metadata(layout: Layout) -> ClusterMetadata:
-    try:
-        return AdminClient(client_config(layout.servers, layout.config)).list_topics(timeout=_PATIENCE_S)
-    except KafkaException as error:
-        raise translated(error.args[0]) from error
 
 
 def _has_other(known: ClusterMetadata, topic: Topic) -> bool:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -65,13 +66,43 @@ controlled.shutdown.enable=false
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 """
+_SECURED = """\
+listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location={chain}
+listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.secured.plain.sasl.jaas.config={plain} required{logins};
+listener.name.secured.scram-sha-512.sasl.jaas.config={scram} required;
+"""
+_LOGIN_MODULE = "org.apache.kafka.common.security."
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """A further listener, with TLS and a login: by PLAIN, or by SCRAM-SHA-512 for those whom Kafka is told of.
+
+    chain: a file of the server's key and certificate, PEM.  logins: passwords by name, for PLAIN.
+    """
+
+    chain: Path
+    logins: Mapping[str, str]
+
+    def properties(self) -> str:
+        logins = "".join(f' user_{name}="{password}"' for name, password in self.logins.items())
+        plain, scram = f"{_LOGIN_MODULE}plain.PlainLoginModule", f"{_LOGIN_MODULE}scram.ScramLoginModule"
+        return _SECURED.format(chain=self.chain, plain=plain, scram=scram, logins=logins)
 
 
 class Kafka:
     """`start`, `stop`, `kill`, and `start` again; or an existing Kafka, which is only waited for."""
 
     def __init__(
-        self, folder: Path, port: int = 0, *, existing: str = "", forwarded: Mapping[str, int] | None = None
+        self,
+        folder: Path,
+        port: int = 0,
+        *,
+        existing: str = "",
+        forwarded: Mapping[str, int] | None = None,
+        secured: Secured | None = None,
     ) -> None:
         """port: 0 takes a free one at the first start, and keeps it.  existing: `host:port` of a Kafka of yours.
 
@@ -83,6 +114,8 @@ class Kafka:
         self.ports: dict[str, int] = {}
         """Of the further listeners."""
         self._forwarded = dict(forwarded or {})
+        self._secured = secured
+        self._secured_port = 0
         self._controller = 0
         self._existing = existing
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,6 +124,11 @@ class Kafka:
     def servers(self) -> str:
         """What its clients are told."""
         return self._existing or f"127.0.0.1:{self.port}"
+
+    @property
+    def secured_servers(self) -> str:
+        """What clients of the secured listener are told."""
+        return f"127.0.0.1:{self._secured_port}"
 
     @property
     def pid(self) -> int:
@@ -155,16 +193,21 @@ class Kafka:
         data = self.folder / "data"
         properties = self.folder / "server.properties"
         self.ports = self.ports or {name: free_port() for name in self._forwarded}
-        properties.write_text(
-            _PROPERTIES.format(
-                port=self.port,
-                controller=self._controller,
-                data=data,
-                listeners="".join(f",{name}://127.0.0.1:{port}" for name, port in self.ports.items()),
-                advertised="".join(f",{name}://127.0.0.1:{port}" for name, port in self._forwarded.items()),
-                map="".join(f",{name}:PLAINTEXT" for name in self._forwarded),
-            )
+        heard, told = dict(self.ports), dict(self._forwarded)
+        protocols = dict.fromkeys(told, "PLAINTEXT")
+        if self._secured is not None:
+            self._secured_port = self._secured_port or free_port()
+            heard["SECURED"] = told["SECURED"] = self._secured_port
+            protocols["SECURED"] = "SASL_SSL"
+        text = _PROPERTIES.format(
+            port=self.port,
+            controller=self._controller,
+            data=data,
+            listeners="".join(f",{name}://127.0.0.1:{port}" for name, port in heard.items()),
+            advertised="".join(f",{name}://127.0.0.1:{port}" for name, port in told.items()),
+            map="".join(f",{name}:{protocol}" for name, protocol in protocols.items()),
         )
+        properties.write_text(text + (self._secured.properties() if self._secured is not None else ""))
         logging = self.folder / "log4j2.properties"
         logging.write_text(_LOGGING)
         program.insert(1, f"-Dlog4j2.configurationFile={logging}")
