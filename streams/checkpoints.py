@@ -77,7 +77,7 @@ class PostgresCheckpoints:
         self._parts, self._kept = parts, generation
 
     def load(self) -> Snapshot | None:
-        """See the port. Later saves build on the generation that was loaded."""
+        """See the port; the chunks can be gone through once. Later saves build on the generation that was loaded."""
         key = (self._positions.consumer, self._positions.partition)
         with self._edge() as connection, connection.transaction():
             rows = connection.execute(
@@ -93,7 +93,7 @@ class PostgresCheckpoints:
                     continue
                 self._parts = {(part.name, part.index): part for part in found.parts}
                 self._kept = generation
-                return Snapshot(found.position, chunks)
+                return Snapshot(found.position, _handed_over(chunks))
         if rows:
             raise CorruptState(
                 f"none of the {len(rows)} checkpoints of {key[0]!r} can be read.",
@@ -113,9 +113,10 @@ class PostgresCheckpoints:
             found = _decoder.decode(manifest)
         except msgspec.MsgspecError as error:
             raise CorruptState(f"its manifest cannot be read: {error}") from error
+        # One row after the other: the driver would hold all of them a second time.
         bodies = {
             (name, index, generation): body
-            for name, index, generation, body in connection.execute(
+            for name, index, generation, body in connection.cursor().stream(
                 "SELECT c.name, c.index, c.generation, c.body FROM checkpoint_chunks AS c"
                 " JOIN unnest(%s::text[], %s::int[], %s::bigint[]) AS wanted (name, index, generation)"
                 " USING (name, index, generation) WHERE c.consumer = %s AND c.partition = %s",
@@ -174,6 +175,13 @@ class PostgresCheckpoints:
             # A unique violation: an owner of before saved a generation of this number at the same time.
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip()) from error
+
+
+def _handed_over(chunks: list[Chunk]) -> Iterator[Chunk]:
+    """Each once, and then held by nobody but who asked for it: a whole memory is large."""
+    chunks.reverse()
+    while chunks:
+        yield chunks.pop()
 
 
 def replace_checkpoints(

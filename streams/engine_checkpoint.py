@@ -240,10 +240,10 @@ def _load(engine: Engine, trunk: Trunk, bodies: _Bodies) -> None:
 
 
 def _fill(array: Array, count: int, bodies: dict[int, _Body], chunk: int) -> None:
-    """array[:count] from its chunks. Raises ValueError when one is missing or of another length."""
+    """array[:count] from its chunks, each of which goes. Raises ValueError if one is missing or of another length."""
     for index in range(-(-count // chunk)):
         span = slice(index * chunk, min(count, (index + 1) * chunk))
-        rows = np.frombuffer(bodies.get(index, b""), array.dtype)
+        rows = np.frombuffer(bodies.pop(index, b""), array.dtype)
         if len(rows) < span.stop - span.start:
             raise ValueError(f"chunk {index} has {len(rows)} rows, not {span.stop - span.start}")
         array[span] = rows[: span.stop - span.start]
