@@ -20,8 +20,8 @@ from streams.worker.feed import Run
 from tests import worker_process
 from tests.waiting import until
 from tests.workers_world import CountingLife, World, checkpointed, group_offsets, times
+from tocsin.cluster.worker import refused_rows
 from tocsin.local.kafka import Kafka
-from tocsin.working import refused_rows
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
 

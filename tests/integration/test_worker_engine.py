@@ -23,8 +23,8 @@ from streams.worker.app import Worker
 from tests.kafka_topics import fresh_topic
 from tests.waiting import until
 from tests.workers_world import OneWorker, positions, stored
+from tocsin.cluster.partition_life import JudgedPartition
 from tocsin.local.kafka import Kafka
-from tocsin.partition_life import JudgedPartition
 from tocsin.parts import make_judging
 from tocsin.settings import Settings
 

@@ -24,7 +24,7 @@ def bridge(
 
     For example: `tocsin bridge --data /var/lib/tocsin/bridge --broker mqtts://tocsin@mqtt.example.org`
     """
-    from tocsin.bridging import BridgeProcess  # noqa: PLC0415  the parts are not needed for --help
+    from tocsin.cluster.bridge import BridgeProcess  # noqa: PLC0415  the parts are not needed for --help
     from tocsin.running import run  # noqa: PLC0415
 
     configure()

@@ -23,7 +23,7 @@ def console(
 
     For example: `tocsin console --data /var/lib/tocsin/console --http-port 8080`
     """
-    from tocsin.cluster import ConsoleProcess  # noqa: PLC0415  the parts are not needed for --help
+    from tocsin.cluster.console import ConsoleProcess  # noqa: PLC0415  the parts are not needed for --help
     from tocsin.running import run  # noqa: PLC0415
 
     configure()

@@ -24,7 +24,7 @@ def desk(
 
     For example: `tocsin desk --data /var/lib/tocsin/desk --routes routes.toml`
     """
-    from tocsin.cluster import DeskProcess  # noqa: PLC0415  the parts are not needed for --help
+    from tocsin.cluster.desk import DeskProcess  # noqa: PLC0415  the parts are not needed for --help
     from tocsin.running import run  # noqa: PLC0415
 
     configure()

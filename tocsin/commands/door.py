@@ -25,7 +25,7 @@ def door(
 
     For example: `tocsin door --data /var/lib/tocsin/door --mqtt-host 0.0.0.0`
     """
-    from tocsin.cluster import DoorProcess  # noqa: PLC0415  the parts are not needed for --help
+    from tocsin.cluster.door import DoorProcess  # noqa: PLC0415  the parts are not needed for --help
     from tocsin.running import run  # noqa: PLC0415
 
     configure()

@@ -23,8 +23,8 @@ def worker(
 
     For example: `tocsin worker --data /var/lib/tocsin/worker`
     """
+    from tocsin.cluster.worker import WorkerProcess  # noqa: PLC0415
     from tocsin.running import run  # noqa: PLC0415  the parts are not needed for --help
-    from tocsin.working import WorkerProcess  # noqa: PLC0415
 
     configure()
     settings = Settings.told(data=data, http_host=http_host, http_port=http_port)

@@ -23,8 +23,8 @@ from streams.store.edge import session
 from streams.store.process import StoreSettings
 from streams.worker.app import Worker
 from streams.worker.feed import Run
-from tocsin.cluster import ClusterProcess
-from tocsin.partition_life import JudgedPartition
+from tocsin.cluster.partition_life import JudgedPartition
+from tocsin.cluster.process import ClusterProcess
 from tocsin.parts import make_judging
 from tocsin.standing import Standing
 from tocsin.standing.judging import judging_standing

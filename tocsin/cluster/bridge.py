@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ingest.bridge.leases import PostgresLeases
 from ingest.commit_kafka import RoundRecords
 from tocsin.bridge_parts import bridge_settings, make_bridge
-from tocsin.cluster import WritingProcess
+from tocsin.cluster.process import WritingProcess
 from tocsin.standing import Standing
 from tocsin.standing.bridge import bridge_standing
 from tocsin.standing.kafka import kafka_standing
