@@ -79,6 +79,8 @@ class StoreStatus(msgspec.Struct, frozen=True):
     """Late readings wait for their partition to take them in."""
     silent_s: float
     """Since the last commit."""
+    waited_us: int
+    """From the arrival of the oldest reading of the newest block to its commit, by PostgreSQL's clock."""
 
 
 def history(connection: Connection, sensor_id: int, start_us: int, end_us: int) -> ReadingBatch:
@@ -190,20 +192,20 @@ def status(connection: Connection) -> StoreStatus:
                    (SELECT count(*) FROM open_parts),
                    (SELECT count(*) FROM open_parts WHERE closes_us <= stream_us),
                    EXISTS (SELECT FROM late_readings),
-                   extract(epoch FROM clock_timestamp() - written_at)::float8
+                   extract(epoch FROM clock_timestamp() - written_at)::float8, waited_us
               FROM store_status
             """
         ).fetchone()
         partitions = partitions_of(connection, *ALL_TIME)
     assert row is not None
     positions, stream_us, stored, late, duplicate, conflicting, refused_old, blocks, *present = row
-    open_parts, closing, late_waiting, silent_s = present
+    open_parts, closing, late_waiting, silent_s, waited_us = present
     return StoreStatus(
         positions={int(partition): position for partition, position in positions.items()}, stream_us=stream_us,
         stored=stored, late=late, duplicate=duplicate, conflicting=conflicting,
         refused_old=refused_old, blocks=blocks, open_parts=open_parts, closing=closing,
         merging=bool(next_merge(partitions, stream_us)), partitions=len(partitions), late_waiting=late_waiting,
-        silent_s=silent_s,
+        silent_s=silent_s, waited_us=waited_us,
     )  # fmt: skip
 
 

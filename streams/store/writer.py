@@ -95,7 +95,7 @@ class BlockWriter:
                     conflicting=int(counts[Verdict.CONFLICTING]) + conflicting,
                     refused_old=int(counts[Verdict.TOO_OLD]),
                 )
-                self._count(written, stream_us)
+                self._count(written, stream_us, int(batch.arrival_time.min()) if len(batch) else None)
             self.place = dict(place)
             self.stream_us = stream_us
             self._is_exact = True
@@ -191,13 +191,18 @@ class BlockWriter:
         assert row is not None
         return added, len(batch) - added, row[0]
 
-    def _count(self, written: Written, stream_us: int) -> None:
+    def _count(self, written: Written, stream_us: int, oldest_us: int | None) -> None:
+        """oldest_us: the earliest arrival; None: no reading has come."""
         self._connection.execute(
             """
             UPDATE store_status
                SET stream_us = %s, stored = stored + %s, late = late + %s, duplicate = duplicate + %s,
                    conflicting = conflicting + %s, refused_old = refused_old + %s, blocks = blocks + 1,
+                   waited_us = coalesce((extract(epoch FROM clock_timestamp()) * 1e6)::bigint - %s, waited_us),
                    written_at = now()
             """,
-            (stream_us, written.stored, written.late, written.duplicate, written.conflicting, written.refused_old),
-        )
+            (
+                stream_us, written.stored, written.late, written.duplicate, written.conflicting, written.refused_old,
+                oldest_us,
+            ),
+        )  # fmt: skip

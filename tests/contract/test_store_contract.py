@@ -5,6 +5,7 @@ Late and doubled readings, closing, merging, retention, take-over; on PostgreSQL
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -192,6 +193,19 @@ def test_a_late_reading_is_stored_once_and_the_first_stays(store: Store) -> None
     assert stored(store.connection) == expected == through_the_view(store.connection)
     now = status(store.connection)
     assert (now.stored, now.late, now.duplicate, now.conflicting, now.late_waiting) == (4, 2, 6, 4, False)
+
+
+def test_how_long_the_oldest_of_a_block_waited_is_kept(store: Store) -> None:
+    """By PostgreSQL's clock; a block of ticks alone says nothing of it."""
+    now_us = time.time_ns() // 1000
+    arrivals = [now_us - 60 * S, now_us - 5 * S]
+    store.log.append([ReadingBatch.of([1, 2], arrivals, arrivals, [1.0, 1.0], [0, 0], [0, 0])])
+    store.follow()
+    waited_us = status(store.connection).waited_us
+    assert 60 * S <= waited_us <= time.time_ns() // 1000 - now_us + 60 * S
+    store.log.append([Tick(now_us)])
+    store.follow()
+    assert status(store.connection).waited_us == waited_us
 
 
 def test_a_back_fill_of_past_days_becomes_few_partitions(store: Store) -> None:

@@ -34,7 +34,10 @@ def store_standing(watch: Watch, heads: Callable[[], Mapping[int, int]], now_us:
         if seen is None:
             return {}
         told = {name: float(getattr(seen.store, name)) for name in _GAUGES}
-        return told | {"watermark_age_seconds": max(0.0, (now_us() - seen.store.stream_us) / 1e6)}
+        # Arrivals are of a door's clock: a little ahead of PostgreSQL's is not a negative time.
+        waited_s = max(0.0, seen.store.waited_us / 1e6)
+        age_s = max(0.0, (now_us() - seen.store.stream_us) / 1e6)
+        return told | {"stored_seconds": waited_s, "watermark_age_seconds": age_s}
 
     def lag_of(partition: int) -> dict[str, float]:
         seen, newest = watch.seen, heads().get(partition)
