@@ -7,6 +7,7 @@ when none is left, that is a stop.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,8 @@ class _Manifest(msgspec.Struct, frozen=True, array_like=True):
     parts: list[_Part]
 
 
+_OWN_PAGES = 1 << 15
+"""Bytes of a chunk from which on it is worth it."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Manifest)
 
@@ -115,7 +118,7 @@ class PostgresCheckpoints:
             raise CorruptState(f"its manifest cannot be read: {error}") from error
         # One row after the other: the driver would hold all of them a second time.
         bodies = {
-            (name, index, generation): body
+            (name, index, generation): _in_own_pages(body)
             for name, index, generation, body in connection.cursor().stream(
                 "SELECT c.name, c.index, c.generation, c.body FROM checkpoint_chunks AS c"
                 " JOIN unnest(%s::text[], %s::int[], %s::bigint[]) AS wanted (name, index, generation)"
@@ -175,6 +178,15 @@ class PostgresCheckpoints:
             # A unique violation: an owner of before saved a generation of this number at the same time.
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip()) from error
+
+
+def _in_own_pages(body: bytes) -> bytes | memoryview:
+    """The same, so that its memory goes back to the system with it and not to a heap that keeps it."""
+    if len(body) < _OWN_PAGES:
+        return body
+    pages = mmap.mmap(-1, len(body), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.write(body)
+    return memoryview(pages)
 
 
 def _handed_over(chunks: list[Chunk]) -> Iterator[Chunk]:
