@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from schemas.entries import Entry, Payload
 
-LIMIT_BYTES = 16 << 20
+LIMIT_BYTES = 12 << 20
 """A second or two of the heaviest load; what is older comes from PostgreSQL."""
 
 
