@@ -49,30 +49,6 @@ class SystemClock:
         return us / SECOND_US
 
 
-class SpeedClock:
-    """A clock that starts at `start_us` and runs `speed` times as fast; doors and simulator share one.
-
-    zero_us: the reading of the machine's monotonic clock at which it starts; None: now.
-    """
-
-    def __init__(self, start_us: int, speed: float, base: Clock | None = None, zero_us: int | None = None) -> None:
-        if speed <= 0:
-            raise ValueError("a clock must run forward")
-        self._base = base or SystemClock()
-        self._start = start_us
-        self._speed = speed
-        self._zero = self._base.monotonic_us() if zero_us is None else zero_us
-
-    def wall_us(self) -> int:
-        return self._start + self.monotonic_us()
-
-    def monotonic_us(self) -> int:
-        return int((self._base.monotonic_us() - self._zero) * self._speed)
-
-    def wait_s(self, us: int) -> float:
-        return us / self._speed / SECOND_US
-
-
 class HouseTime:
     """The house's time as a line through (monotonic, house) whose slope is near one."""
 

@@ -1,4 +1,4 @@
-"""The process's clock: the machine's, or one that a test can step, hurry or lead."""
+"""The process's clock: the machine's, or one that a test can step or lead."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from schemas.errors import ConfigError
-from streams.ticks import Clock, SpeedClock, SystemClock
+from streams.ticks import Clock, SystemClock
 
 
 class SteppedClock(SystemClock):
@@ -54,19 +54,11 @@ class LedClock:
         return self._LOOK_S if us > 0 else 0.0
 
 
-def clock_of(file: Path | None, speed_clock: str = "", led_clock: Path | None = None) -> Clock:
-    """speed_clock: `START_US:ZERO_US:SPEED`, see `SpeedClock`. Raises ConfigError for anything else."""
-    if led_clock is not None:
-        try:
-            return LedClock(led_clock)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{led_clock} is no clock: {error}", field="TOCSIN_LED_CLOCK") from error
-    if not speed_clock:
+def clock_of(file: Path | None, led_clock: Path | None = None) -> Clock:
+    """Raises ConfigError where `led_clock` is no such file."""
+    if led_clock is None:
         return SystemClock() if file is None else SteppedClock(file)
     try:
-        start_us, zero_us, speed = speed_clock.split(":")
-        return SpeedClock(int(start_us), float(speed), zero_us=int(zero_us))
-    except ValueError as error:
-        raise ConfigError(
-            f"{speed_clock!r} is no clock.", field="TOCSIN_SPEED_CLOCK", mend="Write START_US:ZERO_US:SPEED."
-        ) from error
+        return LedClock(led_clock)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{led_clock} is no clock: {error}", field="TOCSIN_LED_CLOCK") from error

@@ -37,7 +37,7 @@ class Process:
         self.settings = settings
         self.crew = Crew()
         self.metrics = CollectorRegistry()
-        self._clock = clock_of(settings.clock_file, settings.speed_clock, settings.led_clock)
+        self._clock = clock_of(settings.clock_file, settings.led_clock)
         self._failpoint = failpoints.from_setting(settings.failpoint)
         self._told = threading.Event()
         self._closers: list[Callable[[], None]] = []

@@ -67,8 +67,6 @@ class Settings(BaseSettings):
     """Certificates that the broker's must descend from; None: the system's."""
     clock_file: Path | None = None
     """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
-    speed_clock: str = ""
-    """`START_US:ZERO_US:SPEED`: time runs SPEED times as fast since ZERO_US of the monotonic clock. For tests."""
     led_clock: Path | None = None
     """A file of `tocsin.clocks.LedClock` in which a test leads the time. For tests."""
 

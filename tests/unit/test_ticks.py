@@ -13,7 +13,7 @@ from schemas.readings import ReadingBatch
 from streams.log.memory import MemoryLog
 from streams.ports import Alongside
 from streams.ticking import last_logged_us, run_ticks
-from streams.ticks import DOUBT_US, SECOND_US, HouseTime, SpeedClock, Ticker
+from streams.ticks import DOUBT_US, SECOND_US, HouseTime, Ticker
 
 NOW = 1_790_000_000 * SECOND_US
 HOUR = 3600 * SECOND_US
@@ -155,16 +155,6 @@ def test_the_house_never_goes_back_whatever_the_clocks_do() -> None:
         seen.append(house.at(clock.monotonic))
     assert seen == sorted(seen)
     assert seen[0] > NOW + 7
-
-
-def test_a_fast_clock_runs_n_times_as_fast() -> None:
-    """A day of a city in a quarter of an hour."""
-    base = HandClock()
-    fast = SpeedClock(NOW, 100.0, base)
-    base.pass_us(1_000)
-    assert fast.wall_us() == NOW + 100_000
-    assert fast.monotonic_us() == 100_000
-    assert fast.wait_s(SECOND_US) == pytest.approx(0.01)
 
 
 def test_the_last_logged_time_is_a_tick_or_an_arrival_beside_it() -> None:
