@@ -45,6 +45,9 @@ class BridgeSettings:
     round_messages: int = 65_536
     gather_s: float = 0.004
     """From one round's reading to the next at the least: a round of one message costs as much as one of a hundred."""
+    busy_gather_s: float = 0.016
+    """The same after a round of `busy_messages` or more: what reads the log pays for each record."""
+    busy_messages: int = 64
     queue: int = 10_000
     """Answers on their way to the broker, of one session; above it the oldest is dropped."""
     quiet_s: float = 2.0

@@ -108,7 +108,9 @@ class Bridge:
     def _serve(self, stop: threading.Event) -> None:
         self._sit_down()
         ready = self._wait()
-        early_s = self._began + self._settings.gather_s - self._monotonic()
+        is_busy = self._found.count >= self._settings.busy_messages
+        gather_s = self._settings.busy_gather_s if is_busy else self._settings.gather_s
+        early_s = self._began + gather_s - self._monotonic()
         if ready and early_s > 0:
             time.sleep(early_s)
         self._began = self._monotonic()
