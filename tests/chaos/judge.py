@@ -209,6 +209,11 @@ class Told:
     wrong: list[str]
 
 
+def events_count(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT count(*) FROM alarm_events").fetchone()
+    return row[0] if row else 0
+
+
 def judge_ledger(connection: psycopg.Connection, arrivals: Sequence[Arrival], now_us: int) -> Told:
     """Every step has its decision; what was due arrived; what arrived twice has an attempt of unknown outcome."""
     wrong = [
