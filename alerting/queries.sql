@@ -34,16 +34,21 @@ WHERE a.open AND a.partition = %(partition)s AND a.suppression <> 'none'
 ORDER BY a.grade DESC, a.key LIMIT %(limit)s
 
 -- name: events_to_hand_on
--- Alarm events by position, for one who follows the desk.
+-- Alarm events after a position, for one who follows the desk.
 SELECT e.seq, e.enterprise, e.body FROM alarm_events e
-WHERE e.partition = %(partition)s
-  AND e.seq > (SELECT position FROM positions WHERE consumer = %(consumer)s AND partition = %(partition)s)
+WHERE e.partition = %(partition)s AND e.seq > %(after)s
   AND e.seq <= (SELECT position FROM positions WHERE consumer = %(leader)s AND partition = %(partition)s)
 ORDER BY e.seq LIMIT %(limit)s
 
 -- name: move_position
 -- For one who holds it.
 UPDATE positions SET position = %(new)s WHERE consumer = %(consumer)s AND partition = %(partition)s
+
+-- name: move_position_from
+-- For one who does not: unless another has moved it.
+UPDATE positions SET position = %(new)s
+WHERE consumer = %(consumer)s AND partition = %(partition)s AND position = %(old)s
+RETURNING position
 
 -- name: record_turn
 -- A turn of the desk in one statement (six cost four times as much): the alarms with the engine's facts and who has been
@@ -226,12 +231,13 @@ WHERE l.alarm = %(alarm)s AND l.part = 'warning' AND l.step <= %(step)s AND n.st
 ON CONFLICT DO NOTHING
 
 -- name: acknowledgements_after
--- Enterprises in which people acknowledged something, for those who publish the state.
+-- Enterprises in which people acknowledged something, for those who publish the state. A number is drawn before its
+-- commit, so a smaller one may come later: ask from some way back, without those that are known.
 SELECT k.number, a.enterprise FROM acknowledgements k JOIN alarms a ON a.key = k.alarm
-WHERE a.partition = %(partition)s AND k.number > %(after)s ORDER BY k.number
+WHERE a.partition = %(partition)s AND k.number > %(after)s AND k.number <> ALL (%(known)s::bigint[])
 
 -- name: last_acknowledged
--- Up to where acknowledgements are seen in the alarms.
+-- The newest number that is committed.
 SELECT coalesce(max(number), 0) FROM acknowledgements
 
 -- name: open_alarms

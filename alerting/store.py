@@ -74,9 +74,12 @@ def make_position(connection: Connection, consumer: str, partition: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def hold_position(connection: Connection, consumer: str, partition: int) -> None:
-    """Wait for another who holds it; hold it until the transaction ends."""
-    connection.execute(_Q["hold_position"], {"consumer": consumer, "partition": partition}).fetchone()
+def position_of(connection: Connection, consumer: str, partition: int) -> int:
+    """The consumer's committed position, not held. Raises Fenced when there is none."""
+    row = connection.execute(_Q["load_position"], {"consumer": consumer, "partition": partition}).fetchone()
+    if row is None:
+        raise Fenced(f"the position of {consumer} in partition {partition} is gone.")
+    return int(row[0])
 
 
 def events_after(connection: Connection, consumer: str, partition: int, position: int, limit: int) -> list[Judged]:
@@ -117,19 +120,12 @@ def _check_fence(held: tuple[Any, ...] | None, consumer: str, partition: int, po
 
 
 def events_to_hand_on(
-    connection: Connection, consumer: str, leader: str, partition: int, limit: int
+    connection: Connection, after: int, leader: str, partition: int, limit: int
 ) -> list[tuple[int, str, bytes]]:
-    """(seq, enterprise, event as JSON) after `consumer`'s position and up to `leader`'s.
-
-    Holds the consumer's position until the transaction ends: a second one waits, then sees it moved.
-    """
-    held = connection.execute(_Q["hold_position"], {"consumer": consumer, "partition": partition})
-    rows = connection.execute(
-        _Q["events_to_hand_on"], {"consumer": consumer, "leader": leader, "partition": partition, "limit": limit}
-    )
-    if held.fetchone() is None:
-        raise Fenced(f"the position of {consumer} in partition {partition} is gone.")
-    return [(seq, enterprise, encode_event(decode_event(body))) for seq, enterprise, body in rows.fetchall()]
+    """(seq, enterprise, event as JSON) after a position and up to `leader`'s. Holds nothing."""
+    place = {"after": after, "leader": leader, "partition": partition, "limit": limit}
+    rows = connection.execute(_Q["events_to_hand_on"], place).fetchall()
+    return [(seq, enterprise, encode_event(decode_event(body))) for seq, enterprise, body in rows]
 
 
 def move_position(connection: Connection, consumer: str, partition: int, new: int) -> None:
@@ -137,18 +133,27 @@ def move_position(connection: Connection, consumer: str, partition: int, new: in
     connection.execute(_Q["move_position"], {"consumer": consumer, "partition": partition, "new": new})
 
 
+def move_position_from(connection: Connection, consumer: str, partition: int, old: int, new: int) -> bool:
+    """False, with nothing moved, when the position is not `old` any more."""
+    place = {"consumer": consumer, "partition": partition, "old": old, "new": new}
+    return connection.execute(_Q["move_position_from"], place).fetchone() is not None
+
+
 def announce(connection: Connection, channel: str, partition: int) -> None:
     """Wake those who LISTEN, once this transaction is committed."""
     connection.execute("SELECT pg_notify(%s, %s)", [channel, str(partition)])
 
 
-def acknowledged_after(connection: Connection, partition: int, after: int) -> list[tuple[int, str]]:
-    """(number, enterprise) of acknowledgements, in order."""
-    return connection.execute(_Q["acknowledgements_after"], {"partition": partition, "after": after}).fetchall()
+def acknowledged_after(
+    connection: Connection, partition: int, after: int, known: Iterable[int]
+) -> list[tuple[int, str]]:
+    """(number, enterprise) of acknowledgements that are not `known`; a smaller number may still come later."""
+    where = {"partition": partition, "after": after, "known": list(known)}
+    return connection.execute(_Q["acknowledgements_after"], where).fetchall()
 
 
 def last_acknowledged(connection: Connection) -> int:
-    """The number of the newest acknowledgement, 0 when there is none."""
+    """The greatest number of an acknowledgement, 0 when there is none."""
     row = connection.execute(_Q["last_acknowledged"]).fetchone()
     return 0 if row is None else int(row[0])
 

@@ -1,8 +1,13 @@
 """Alarms on MQTT: every event on the enterprise's `alarms` topic, and its open alarms, retained, on `alarms/state`.
 
-A consumer of its own, whose position is held while it works: events are published, then the position moves, so a
-restart may publish an event again (its key and step say so) and passes none over. What becomes of a published one is
-the door's: it may be killed with it. It follows the desk, so the state is never older than the event before it.
+A consumer of its own, behind the desk, so the state is never older than the event before it. Events are published, then
+the position moves, so a restart may publish an event again (its key and step say so) and passes none over. What becomes
+of a published one is the door's: it may be killed with it.
+
+Nothing is held in PostgreSQL while it publishes, so one that hangs stands in nobody's way. Two may then be at work for
+a moment, and an older state could be said last; so whoever has said a state looks afterwards whether it still stands
+so, and says it again if not. Only one that dies between the two leaves an older state, until the enterprise's next
+event or the next start.
 """
 
 from __future__ import annotations
@@ -26,6 +31,10 @@ _AT_ONCE = 200
 _LOOK_S = 1.0
 _GATHER_S = 0.1
 _QOS = 1
+_STATES_AT_ONCE = 100
+_ROUNDS = 3
+_LOOK_BACK = 1000
+"""Acknowledgements, by number, among which one may still be committed: each takes some milliseconds."""
 _log = structlog.get_logger("alerting.mqtt_events")
 
 
@@ -49,6 +58,10 @@ class MqttEvents:
         self._stopping = False
         self._begun = False
         self._acknowledged = 0
+        self._known: frozenset[int] = frozenset()
+        """Numbers of acknowledgements that were seen, as far as is looked back."""
+        self._unsure: set[str] = set()
+        """Enterprises whose state was said, or begun to be, and may not be the newest."""
         self._trouble = ""
 
     def wake(self) -> None:
@@ -96,15 +109,15 @@ class MqttEvents:
         if not self._begun:
             self._begin()
         with self._database.transaction() as connection:
-            events = store.events_to_hand_on(connection, CONSUMER, DESK, self._partition, _AT_ONCE)
-            acknowledged = store.acknowledged_after(connection, self._partition, self._acknowledged)
-            for _, enterprise, body in events:
-                self._publish(alarms_topic(enterprise), body, _QOS, False)
-            self._publish_states(connection, {e for _, e, _ in events} | {e for _, e in acknowledged})
-            if events:
-                store.move_position(connection, CONSUMER, self._partition, events[-1][0])
-        if acknowledged:
-            self._acknowledged = acknowledged[-1][0]
+            position = store.position_of(connection, CONSUMER, self._partition)
+            events = store.events_to_hand_on(connection, position, DESK, self._partition, _AT_ONCE)
+            self._unsure |= self._acknowledged_since(connection)
+        for _, enterprise, body in events:
+            self._unsure.add(enterprise)
+            self._publish(alarms_topic(enterprise), body, _QOS, False)
+        self._say_states()
+        if events:
+            self._move(position, events[-1][0])
         return len(events) == _AT_ONCE
 
     def _begin(self) -> None:
@@ -112,16 +125,47 @@ class MqttEvents:
         with self._database.transaction() as connection:
             store.make_position(connection, CONSUMER, self._partition)
             store.make_position(connection, DESK, self._partition)
-            # Held, so that one who is about to end cannot say an older state after ours.
-            store.hold_position(connection, CONSUMER, self._partition)
-            self._acknowledged = store.last_acknowledged(connection)
-            self._publish_states(connection, store.enterprises_with_open_alarms(connection, self._partition))
+            # Before the states are read, which then have what is known.
+            self._acknowledged_since(connection)
+            self._unsure.update(store.enterprises_with_open_alarms(connection, self._partition))
         self._begun = True
 
-    def _publish_states(self, connection: Connection, enterprises: Iterable[str]) -> None:
-        for enterprise in sorted(enterprises):
-            state = AlarmState(enterprise, [view(alarm) for alarm in store.open_alarms(connection, enterprise)])
-            self._publish(alarms_state_topic(enterprise), msgspec.json.encode(state), _QOS, True)
+    def _acknowledged_since(self, connection: Connection) -> set[str]:
+        """Enterprises with acknowledgements that were not seen before."""
+        last = store.last_acknowledged(connection)
+        after = self._acknowledged - _LOOK_BACK if self._begun else last - _LOOK_BACK
+        new = store.acknowledged_after(connection, self._partition, after, self._known)
+        seen = self._known | {number for number, _ in new}
+        self._acknowledged = last
+        self._known = frozenset(number for number in seen if number > last - _LOOK_BACK)
+        return {enterprise for _, enterprise in new}
+
+    def _say_states(self) -> None:
+        """Say those of `_unsure` as they stand, and again if they were others by the time they were said.
+
+        In a storm that could go on while events wait; so what is unsure after some rounds is left to the next turn.
+        """
+        for _ in range(_ROUNDS):
+            unsure = sorted(self._unsure)
+            for begin in range(0, len(unsure), _STATES_AT_ONCE):
+                said = self._states(unsure[begin : begin + _STATES_AT_ONCE])
+                for enterprise, state in said.items():
+                    self._publish(alarms_state_topic(enterprise), state, _QOS, True)
+                now = self._states(said)
+                self._unsure.difference_update(e for e in said if now[e] == said[e])
+        if self._unsure:
+            self.wake()
+
+    def _states(self, enterprises: Iterable[str]) -> dict[str, bytes]:
+        with self._database.transaction() as connection:
+            alarms = {enterprise: store.open_alarms(connection, enterprise) for enterprise in enterprises}
+        return {e: msgspec.json.encode(AlarmState(e, [view(one) for one in found])) for e, found in alarms.items()}
+
+    def _move(self, old: int, new: int) -> None:
+        with self._database.transaction() as connection:
+            moved = store.move_position_from(connection, CONSUMER, self._partition, old, new)
+        if not moved:
+            _log.info("another publishes alarms on MQTT", partition=self._partition)
 
     def _wait(self) -> None:
         with self._condition:

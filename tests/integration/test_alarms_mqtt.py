@@ -191,24 +191,96 @@ def test_a_publisher_of_a_partition_speaks_of_its_enterprises_alone(dsn: str) ->
         assert set(door.retained) == {f"tocsin/v1/shop-{partition}/alarms/state"}
 
 
-def test_one_that_begins_waits_for_one_that_is_still_at_it(dsn: str, desk: Desk) -> None:
-    """Else the older state could be said last, and stand there until the next event."""
-    Story(dsn).tell(event(State.RAISED, Grade.RED))
+class HangingDoor(HeldDoor):
+    """Stands still before it publishes what is wanted, until it is let go: a process that is stopped there."""
+
+    def __init__(self, *, retained: bool, shared: dict[str, AlarmState] | None = None) -> None:
+        super().__init__()
+        if shared is not None:
+            self.retained = shared
+        self._stands_at = retained
+        self.stands, self.let_go = threading.Event(), threading.Event()
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        if retain is self._stands_at:
+            self.stands.set()
+            assert self.let_go.wait(60)
+        super().publish(topic, payload, qos, retain)
+
+
+def test_one_that_hangs_while_it_publishes_stands_in_nobodys_way(dsn: str, desk: Desk) -> None:
+    """Nothing is locked meanwhile. When it is back it says its events again, and moves nothing back."""
+    story, hanging, door = Story(dsn), HangingDoor(retained=False), HeldDoor()
+    story.tell(event(State.RAISED, Grade.YELLOW))
     desk.serve_once()
-    beginner = publisher(dsn, HeldDoor())
-    beginner.serve_once()
-    done(beginner)
-    door = HeldDoor()
-    second = publisher(dsn, door)
-    with psycopg.connect(dsn) as first:
-        first.execute("SELECT position FROM positions WHERE consumer = 'alarms_mqtt' FOR UPDATE")
-        thread = threading.Thread(target=second.serve_once)
-        thread.start()
-        until(lambda: _waits(dsn), "the second waits")
-        assert door.retained == {}
-    thread.join(10)
-    assert set(door.retained) == {STATE}
+    first, second = publisher(dsn, hanging), publisher(dsn, door)
+    thread = threading.Thread(target=first.serve_once)
+    thread.start()
+    try:
+        assert hanging.stands.wait(60)
+        story.tell(event(State.REGRADED, Grade.RED, step=2, previous=Grade.YELLOW))
+        desk.serve_once()
+        second.serve_once()
+        assert door.events == [(EVENTS, 1), (EVENTS, 2)] and position(dsn) == 2
+        assert [a.step for a in door.retained[STATE].alarms] == [2]
+    finally:
+        hanging.let_go.set()
+        thread.join(60)
+    assert hanging.events == [(EVENTS, 1)] and position(dsn) == 2
+    assert [a.step for a in hanging.retained[STATE].alarms] == [2]
+    done(first)
     done(second)
+
+
+def test_an_older_state_that_is_said_late_is_put_right_by_who_said_it(dsn: str, desk: Desk) -> None:
+    """Also by one that is told to end meanwhile, as a worker is whose partition was given to another."""
+    story, door = Story(dsn), HeldDoor()
+    hanging = HangingDoor(retained=True, shared=door.retained)
+    story.tell(event(State.RAISED, Grade.YELLOW))
+    desk.serve_once()
+    first, second = publisher(dsn, hanging), publisher(dsn, door)
+    thread = threading.Thread(target=first.run)
+    thread.start()
+    try:
+        assert hanging.stands.wait(60)
+        story.tell(event(State.REGRADED, Grade.RED, step=2, previous=Grade.YELLOW))
+        desk.serve_once()
+        second.serve_once()
+        assert [a.step for a in door.retained[STATE].alarms] == [2]
+        first.stop()
+    finally:
+        hanging.let_go.set()
+        thread.join(60)
+    assert [a.step for a in door.retained[STATE].alarms] == [2]
+    done(second)
+
+
+def test_an_acknowledgement_that_is_committed_after_a_younger_one_is_seen(dsn: str, desk: Desk) -> None:
+    """Numbers are drawn before the commit: the greatest that was seen says nothing of those before it."""
+    door, people = HeldDoor(), People(dsn, HandClock())
+    made = publisher(dsn, door)
+    first, second = Story(dsn).tell(
+        event(State.RAISED, Grade.RED, enterprise="shop-1"), event(State.RAISED, Grade.RED, enterprise="shop-2")
+    )
+    desk.serve_once()
+    made.serve_once()
+    with psycopg.connect(dsn) as slow:
+        slow.execute(
+            "INSERT INTO acknowledgements (alarm, step, by, at_us, idempotency_key) VALUES (%s, 1, 'Li Wei', 1, 'k')",
+            [first.key],
+        )
+        slow.execute("UPDATE alarms SET acked_step = 1, acked_by = 'Li Wei' WHERE key = %s", [first.key])
+        people.acknowledge(second.key, "Wang Fang")
+        people.close()
+        made.serve_once()
+        assert [a.acknowledged_by for a in door.retained["tocsin/v1/shop-2/alarms/state"].alarms] == ["Wang Fang"]
+        assert [a.acknowledged_by for a in door.retained[STATE].alarms] == [""]
+    made.serve_once()
+    assert [a.acknowledged_by for a in door.retained[STATE].alarms] == ["Li Wei"]
+    door.retained.clear()
+    made.serve_once()
+    assert door.retained == {}, "each is said once"
+    done(made)
 
 
 def test_it_is_woken_by_the_turn_of_a_desk_in_another_process(dsn: str) -> None:
@@ -250,10 +322,6 @@ def test_a_listener_whose_session_was_ended_listens_again(dsn: str) -> None:
     finally:
         listening.stop()
         thread.join(10)
-
-
-def _waits(dsn: str) -> bool:
-    return _count(dsn, "wait_event_type = 'Lock' AND application_name = 'tocsin mqtt events'")
 
 
 def _listens(dsn: str) -> bool:

@@ -21,9 +21,9 @@ _log = structlog.get_logger(__name__)
 class JudgedPartition:
     """Port `streams.worker.life.PartitionLife`: the judging in the caller's thread, the other two in threads beside it.
 
-    Whoever takes the partition over fences the judging, whose end is the end of all. The other two need no fence: the
-    alarms' position is held while they are said, and rows while they are dispatched. What one of them fails with ends
-    the judging and is raised by `run`.
+    Whoever takes the partition over fences the judging, whose end is the end of all. The other two need no fence:
+    alarms may be said twice, and rows are held while they are dispatched. What one of them fails with ends the judging
+    and is raised by `run`.
     """
 
     def __init__(
