@@ -15,6 +15,7 @@ from streams.store.edge import Connection, session, translated
 from streams.store.editions import Edition
 from streams.store.last_values import save_last_values
 from streams.store.late import take_in_late
+from streams.store.leading import KEEPER
 from streams.store.merging import drop_closed_blocks, drop_too_old, merge_some
 from streams.store.rolling import DAILY_KEPT_US, drop_old_roll_ups, roll_up_some
 from streams.store.writer import BlockWriter
@@ -76,7 +77,7 @@ class Keeper:
 
     def _run(self) -> None:
         try:
-            with session(self._dsn, "tocsin-store-keeper") as connection:
+            with session(self._dsn, KEEPER) as connection:
                 self._connection = connection
                 connection.execute("SET maintenance_work_mem = '128MB'")
                 while not self._stopping.is_set():

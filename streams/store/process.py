@@ -28,7 +28,7 @@ from streams.store.edge import session
 from streams.store.editions import edition_of
 from streams.store.follower import BLOCK_READINGS, GATHER_S, Follower
 from streams.store.keeper import Keeper
-from streams.store.leading import lead
+from streams.store.leading import SILENT_S, SignOfLife, lead
 from streams.store.writer import BlockWriter
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +51,8 @@ class StoreSettings(msgspec.Struct, frozen=True):
     """A name: the process kills itself there. For tests of kills."""
     gather_s: float = GATHER_S
     block_readings: int = BLOCK_READINGS
+    silent_s: float = SILENT_S
+    """A leader that has not been heard of for so long is ended by those who stand by."""
     kafka: str = ""
     """Servers of the log; empty: it is rows of PostgreSQL, and this process has it to itself."""
     topic: str = ""
@@ -109,7 +111,7 @@ def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Fail
     # Before it leads: who takes over should go on at once.
     compile_kernels()
     with session(settings.dsn, "tocsin-store") as connection:
-        if settings.kafka and not lead(connection, stop):
+        if settings.kafka and not lead(connection, stop, settings.silent_s):
             return
         with _log_reader(settings) as reader:
             writer = BlockWriter(connection, reader, retention_us)
@@ -120,9 +122,15 @@ def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Fail
             edition = edition_of(connection)
             keeper = Keeper(settings.dsn, writer, edition, retention_us=retention_us, failpoint=failpoint)
             follower = Follower(reader, writer, gather_s=settings.gather_s, block_readings=settings.block_readings)
+            sign_of_life = SignOfLife(connection, settings.silent_s)
+
+            def check() -> None:
+                keeper.check()
+                sign_of_life()
+
             keeper.start()
             try:
-                follower.run(stop, keeper.check)
+                follower.run(stop, check)
             finally:
                 keeper.stop()
             keeper.save_at_end(connection)

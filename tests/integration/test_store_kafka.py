@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 import psycopg
 import pytest
@@ -102,6 +103,32 @@ def test_a_store_that_stands_by_goes_on_after_a_kill(
     first.wait()
     end(second)
     assert_each_once(connection, [minute(k) for k in range(3)])
+
+
+def test_a_store_that_hangs_loses_the_lead_and_stands_by_when_it_is_back(
+    settings: StoreSettings, log: KafkaLog, connection: psycopg.Connection, start: Start
+) -> None:
+    """Its session, and the lock with it, would last as long as the process; what it had under way comes too late."""
+    settings = msgspec.structs.replace(settings, silent_s=3.0)
+    first = start(settings)
+    last = log.append([minute(0)])
+    await_status(connection, lambda now: now.positions == last)
+    second = start(settings)
+    until(lambda: standing_by(connection) == 1, "the second stands by")
+    first.send_signal(signal.SIGSTOP)
+    try:
+        last = log.append([minute(1)])
+        await_status(connection, lambda now: now.positions == last)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    until(lambda: standing_by(connection) == 1, "one stands by again")
+    last = log.append([minute(2)])
+    await_status(connection, lambda now: now.positions == last)
+    end(second)
+    last = log.append([minute(3)])
+    await_status(connection, lambda now: now.positions == last)
+    end(first)
+    assert_each_once(connection, [minute(k) for k in range(4)])
 
 
 @pytest.mark.parametrize("seed", [1, 2])
