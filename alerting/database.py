@@ -68,6 +68,18 @@ class Database:
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
 
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """For one statement, a transaction of its own: one that hangs before it or behind it holds nothing.
+
+        Raises ServiceAway when PostgreSQL is away; whether the statement was carried out is then unknown.
+        """
+        try:
+            yield self._open()
+        except _LOST as error:
+            self.close()
+            raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Event
 
 import psycopg
 import pytest
 
-from alerting import store
+from alerting import ledger, store
 from alerting.database import Connection
 from alerting.desk import Desk
+from alerting.ledger import Settled
 from alerting.life import Suppression
 from alerting.ports import Answer, Outcome
 from alerting.routes import Recipient, Routes
@@ -51,6 +53,29 @@ def test_a_first_red_is_sent_in_the_turn_that_takes_it(dsn: str) -> None:
     assert ledger == [("ops", "accepted", 1), ("owner", "accepted", 1)]
     stamps = rows(dsn, "SELECT stamp, count(*) FROM receipts GROUP BY stamp ORDER BY stamp")
     assert stamps == [("accepted", 2), ("sent", 2)]
+
+
+def test_an_outbox_that_hangs_while_it_keeps_the_ledger_holds_no_message(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another desk needs the rows, and a session without a desk's lock is ended by nobody."""
+    written, let_go, put_settled = Event(), Event(), ledger.put_settled
+
+    def put_and_hang(connection: Connection, settled: Sequence[Settled]) -> None:
+        put_settled(connection, settled)
+        written.set()
+        assert let_go.wait(60)
+
+    monkeypatch.setattr(ledger, "put_settled", put_and_hang)
+    channel = HeldChannel("held")
+    with stopped(make_desk(dsn, Routes((OPS,)), HandClock(), channel)) as desk:
+        Story(dsn).tell(event(State.RAISED, Grade.RED))
+        desk.serve_once()
+        try:
+            assert written.wait(60)
+            assert rows(dsn, "SELECT status FROM notifications FOR UPDATE NOWAIT") == [("accepted",)]
+        finally:
+            let_go.set()
 
 
 def test_the_rest_is_bundled_for_sixty_seconds(dsn: str) -> None:
