@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp
@@ -26,7 +27,7 @@ from tocsin.standing import Standing, Standings
 from tocsin.standing.crew import crew_standing
 
 
-class ClusterProcess(Process):
+class ClusterProcess(Process, ABC):
     """What they have in common: a directory, a log and a database by name, and somebody who asks how they stand."""
 
     def __init__(self, settings: Settings) -> None:
@@ -55,12 +56,13 @@ class ClusterProcess(Process):
         super().stop()
         self._directory.release()
 
+    @abstractmethod
     def _start_parts(self) -> int:
-        """Returns the port of MQTT, 0 where there is none."""
-        raise NotImplementedError
+        """Bring up what this process is for. Returns the port of MQTT, 0 where there is none."""
 
+    @abstractmethod
     def _standings(self) -> Iterable[Standing]:
-        raise NotImplementedError
+        """How those parts stand, as of now; partitions come and go."""
 
     def _app(self, standings: Standings) -> ASGIApp:
         return make_probes(self.metrics, standings.troubles, self._token())
