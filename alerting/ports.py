@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from alerting.routes import Recipient
 from schemas.notifications import ChannelFacts, Notification
@@ -36,11 +36,32 @@ class Answer:
 
     retry_after_s: when it may be tried again, None to leave it to the outbox's back-off.
     detail: one word or code for the ledger; never payload, secret or address.
+    reference: the far end's own name of the message, by which it can be asked what became of it.
     """
 
     outcome: Outcome
     detail: str = ""
     retry_after_s: float | None = None
+    reference: str = ""
+
+
+class Arrival(StrEnum):
+    """What a carrier knows of a message that it has accepted."""
+
+    ON_ITS_WAY = "on_its_way"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """It never will arrive."""
+    UNKNOWN = "unknown"
+    """The carrier did not say now; ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A carrier's answer about one message. detail: one word or code for the ledger."""
+
+    arrival: Arrival
+    detail: str = ""
 
 
 class Channel(Protocol):
@@ -54,3 +75,12 @@ class Channel(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Tracks(Protocol):
+    """A channel whose far end can be asked, later, whether a message has come to its person."""
+
+    def track(self, references: Sequence[str]) -> Sequence[Tracked]:
+        """One answer for each of `Answer.reference`, in order. May block, must end, does not raise."""
+        ...

@@ -29,6 +29,7 @@ from schemas.identity import NAME
 
 JOURNAL = "journal"
 WEBHOOK = "webhook"
+SMS = "sms"
 LANGUAGES = ("en", "zh")
 LEAST_SECRET = 16
 BUNDLE_S = 60.0
@@ -46,6 +47,8 @@ class Recipient:
     timezone: str = "UTC"
     url: str = ""
     secret: str = field(default="", repr=False)
+    phone: str = field(default="", repr=False)
+    """E.164, of recipients by SMS."""
 
     def serves(self, enterprise: str) -> bool:
         return not self.enterprises or enterprise in self.enterprises
