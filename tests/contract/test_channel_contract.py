@@ -16,6 +16,7 @@ import pytest
 
 from alerting.channels.journal import Journal, JournalFile, terminal_line
 from alerting.channels.signing import REPLAY_WINDOW_S, refusal
+from alerting.channels.sms import Sms
 from alerting.channels.webhook import Webhook, answer_of
 from alerting.life import fold
 from alerting.message import compose, line_of
@@ -24,9 +25,11 @@ from alerting.routes import Recipient, webhook_recipient
 from alerting.texts import load_texts
 from schemas.alarms import Grade, State
 from schemas.notifications import Notification, Part, decode_notification
+from sensors_sim.carrier import Carrier, start
 from tests.alerting_world import START_US, FarEnd, HandClock, answer_with, event
 
 SECRET = "a secret of enough length"
+OWNER = Recipient("owner", "sms", phone="+8610000000001")
 TEXTS = load_texts()
 Reply = Callable[[int, BaseHTTPRequestHandler], None]
 
@@ -39,6 +42,13 @@ def message(number: int = 1, grade: Grade = Grade.RED, part: Part = Part.WARNING
     )
 
 
+@pytest.fixture(scope="module")
+def carrier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carrier]:
+    running = start(tmp_path_factory.mktemp("carrier") / "texts.jsonl")
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def far_end() -> Iterator[FarEnd]:
     end = FarEnd()
@@ -46,12 +56,15 @@ def far_end() -> Iterator[FarEnd]:
     end.close()
 
 
-@pytest.fixture(params=["webhook", "journal"])
+@pytest.fixture(params=["webhook", "journal", "sms"])
 def channel(request: pytest.FixtureRequest) -> Iterator[tuple[Channel, Recipient]]:
     made: Channel
     if request.param == "webhook":
         end: FarEnd = request.getfixturevalue("far_end")
         made, recipient = Webhook(HandClock()), webhook_recipient("ops", end.url, SECRET)
+    elif request.param == "sms":
+        carrier: Carrier = request.getfixturevalue("carrier")
+        made, recipient = Sms("AC1", SECRET, "+15005550006", url=carrier.url), OWNER
     else:
         file = JournalFile(request.getfixturevalue("tmp_path") / "journal.jsonl")
         made = Journal(request.getfixturevalue("dsn"), TEXTS, HandClock(), file=file)
@@ -60,7 +73,7 @@ def channel(request: pytest.FixtureRequest) -> Iterator[tuple[Channel, Recipient
     made.close()
 
 
-@pytest.fixture(params=["webhook", "journal"])
+@pytest.fixture(params=["webhook", "journal", "sms"])
 def cut_channel(request: pytest.FixtureRequest) -> Iterator[tuple[Channel, Recipient]]:
     """A channel whose far end is not there."""
     made: Channel
@@ -69,6 +82,8 @@ def cut_channel(request: pytest.FixtureRequest) -> Iterator[tuple[Channel, Recip
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
         made, recipient = Webhook(HandClock()), webhook_recipient("ops", url, SECRET)
+    elif request.param == "sms":
+        made, recipient = Sms("AC1", SECRET, "+15005550006", url="http://127.0.0.1:1"), OWNER
     else:
         folder: Path = request.getfixturevalue("tmp_path")
         made = Journal(f"host={folder} dbname=none", TEXTS, HandClock())

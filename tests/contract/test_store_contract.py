@@ -298,9 +298,7 @@ def test_a_second_store_fences_the_first(open_store: OpenStore, log: MemoryLog, 
     assert len(stored(store.connection)) == 1
 
 
-def test_a_part_closed_by_another_keeper_is_not_written_to(
-    open_store: OpenStore, log: MemoryLog, store: Store
-) -> None:
+def test_a_part_closed_by_another_keeper_is_not_written_to(open_store: OpenStore, log: MemoryLog, store: Store) -> None:
     """The backend of a store that was killed may finish closing a part after the next store has begun."""
     log.append([readings((1, 0, 1.0))])
     store.follow()
