@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 
 from alerting.channels.journal import Journal, JournalFile
+from alerting.channels.unsent_sms import UnsentSms
 from alerting.channels.webhook import Webhook
 from alerting.message import Texts
 from alerting.ports import Channel
-from alerting.routes import JOURNAL, WEBHOOK
+from alerting.routes import JOURNAL, SMS, WEBHOOK
 from ingest.door.greeting import is_loopback
 from ingest.door.limits import DoorSettings
 from ingest.door.loop import Door
@@ -51,9 +52,7 @@ def open_door(
     credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
     try:
         return Door(
-            DoorSettings(
-                name=name, host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous
-            ),
+            DoorSettings(name=name, host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous),
             intake=JsonIntake(),
             log=log,
             store=store,
@@ -84,7 +83,24 @@ def make_channels(
     file = JournalFile(settings.data / "journal.jsonl")
     journal = Journal(dsn, texts, now_us, file=file, terminal=terminal, colour=colour)
     # Receivers compare the signature's time with their own clock.
-    return {JOURNAL: journal, WEBHOOK: Webhook(clock.wall_us)}
+    return {JOURNAL: journal, WEBHOOK: Webhook(clock.wall_us), SMS: _sms(settings, journal)}
+
+
+def _sms(settings: Settings, journal: Journal) -> Channel:
+    """The carrier where its account is set. Raises ConfigError when it is half set."""
+    account, secret = settings.twilio_account, settings.twilio_token.get_secret_value()
+    if not account and not secret:
+        return UnsentSms(journal)
+    for name, value in (("ACCOUNT", account), ("TOKEN", secret), ("SENDER", settings.twilio_sender)):
+        if not value:
+            raise ConfigError(
+                "SMS need the account, its token and a sender.",
+                field=f"TOCSIN_TWILIO_{name}",
+                mend="Set all three, or none: then texts are kept in the journal.",
+            )
+    from alerting.channels.sms import Sms  # noqa: PLC0415  the client is large, and most have none
+
+    return Sms(account, secret, settings.twilio_sender, url=settings.twilio_url)
 
 
 def make_judging(

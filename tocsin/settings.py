@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     """Clients of this machine need no login. Say no where a proxy or a TLS terminator brings others in by loopback."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
+    console: bool = True
+    """Whether `tocsin up` serves the web console, in a process of its own, at `http_host`."""
+    console_port: int = Field(8090, ge=0, le=65535)
     token: SecretStr = SecretStr("")
     """Opens the HTTP API; empty: one is made in the data directory. Consoles side by side need the same."""
     rules: Path | None = None
@@ -42,6 +45,13 @@ class Settings(BaseSettings):
     """Who is told by which channel (TOML); None: the journal, and the webhook below if it is set."""
     webhook_url: str = Field("", repr=False)
     webhook_secret: SecretStr = SecretStr("")
+    twilio_account: str = ""
+    """Account SID of the SMS carrier; empty: nobody is texted, and what would have been said is in the journal."""
+    twilio_token: SecretStr = SecretStr("")
+    twilio_sender: str = ""
+    """The number that texts come from (E.164), or the SID of a messaging service."""
+    twilio_url: str = "https://api.twilio.com"
+    """Another far end that speaks the same HTTP; for tests and for a relay of yours."""
     language: str = Field("en", pattern="^(en|zh)$")
     """Of messages to recipients who have not said theirs."""
     heartbeat_url: str = Field("", repr=False)

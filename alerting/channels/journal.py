@@ -58,7 +58,19 @@ class Journal:
     def send(self, recipient: Recipient, messages: Sequence[Notification]) -> Sequence[Answer]:
         zone = ZoneInfo(recipient.timezone)
         now_us = self._clock()
-        lines = [self._line(message, zone, now_us) for message in messages]
+        return self._keep(messages, [self._line(message, zone, now_us) for message in messages])
+
+    def keep_text(self, messages: Sequence[Notification]) -> Sequence[Answer]:
+        """Write down what was said to somebody else, in the words that they would have had."""
+        now_us = self._clock()
+        said = [f"{message.recipient}: {message.text}" for message in messages]
+        lines = [
+            JournalLine(message.id, now_us, message.enterprise, message.grade, text, text)
+            for message, text in zip(messages, said, strict=True)
+        ]
+        return self._keep(messages, lines)
+
+    def _keep(self, messages: Sequence[Notification], lines: Sequence[JournalLine]) -> Sequence[Answer]:
         try:
             with self._database.transaction() as connection:
                 put_journal(connection, lines)
