@@ -1,0 +1,504 @@
+"""Who may come in: logins with passwords, one-time links, sessions, keys of programs, and the accounts behind them."""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from argon2 import PasswordHasher
+from msgspec import structs
+
+from registry import account_rows as rows
+from registry import audit
+from registry.account_rows import Account, Key, NewKey, UnknownAccount, UnknownKey, check_account, micros, moment
+from registry.connections import Connection, Connections
+from registry.passwords import Passwords, check_password
+from registry.sessions import (
+    SECOND_US,
+    TOUCH_S,
+    Clock,
+    Recent,
+    Tries,
+    digest_of,
+    expiry_us,
+    lock_s,
+    new_key,
+    new_token,
+    parts_of_key,
+)
+from schemas.errors import ConfigError, TocsinError
+from schemas.viewers import Act, Role, Viewer, house
+
+CACHED_US = 3 * SECOND_US
+"""How long a session or a key is believed without asking: for so long may one go on that was ended elsewhere."""
+LINK_S = 15 * 60
+FIRST_LINK_S = 24 * 3600
+LONGEST_LINK_S = 7 * 24 * 3600
+
+
+class LoginRefused(TocsinError):
+    """The same words, whatever was wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("login or password is wrong.", mend="Try again, or ask an administrator for a login link.")
+
+
+class LinkRefused(TocsinError):
+    """Used, expired, altered, or never made: the same words for all."""
+
+    def __init__(self) -> None:
+        super().__init__("this link does not open anything any more.", mend="Ask an administrator for a new one.")
+
+
+class LockedOut(TocsinError):
+    """Too many failures: of this login, or from this address.
+
+    until_us: when it may be tried again.  wait_s: in how many seconds.
+    """
+
+    def __init__(self, until_us: int, now_us: int) -> None:
+        self.until_us = until_us
+        self.wait_s = max(1, -(-(until_us - now_us) // SECOND_US))
+        super().__init__(
+            f"too many logins failed; the next may be tried in {self.wait_s} s.",
+            mend="Wait, or ask an administrator for a login link.",
+        )
+
+
+class Accounts:
+    """Thread-safe. Raises ServiceAway when PostgreSQL is away."""
+
+    def __init__(self, dsn: str, clock: Clock, hasher: PasswordHasher | None = None) -> None:
+        self._connections = Connections(dsn, "tocsin accounts")
+        self._clock = clock
+        self._passwords = Passwords(hasher)
+        self._lock = threading.Lock()
+        self._addresses = Tries()
+        self._strangers: Recent[str, tuple[int, int]] = Recent()
+        """Logins that are nobody's: (failures, locked until), so that they answer as those that are somebody's."""
+        self._known: Recent[bytes, tuple[Viewer | None, int]] = Recent()
+
+    def close(self) -> None:
+        self._connections.close()
+
+    # --- coming in ---
+
+    def log_in(self, login: str, password: str, agent: str = "", address: str = "") -> str:
+        """The token of a new session. Takes as long for an unknown login as for a wrong password.
+
+        agent: the browser's own name.  address: where it comes from; empty counts for none.
+        Raises LoginRefused, LockedOut, and ServiceAway when too many log in at once.
+        """
+        now_us = self._clock()
+        self._refuse_address(address, now_us)
+        with self._connections.transaction(None) as connection:
+            row = connection.execute(rows.TO_LOG_IN, {"login": login[:100]}).fetchone() if "\0" not in login else None
+        if row is None:
+            self._stranger(login[:100], password, address, now_us)
+        assert row is not None
+        account, kept, _, locked_until, disabled = row
+        if locked_until is not None and micros(locked_until) > now_us:
+            raise LockedOut(micros(locked_until), now_us)
+        if not self._passwords.is_right(password, kept) or disabled:
+            self._failed(account, login, address, now_us)
+        fresh = self._passwords.hash(password) if self._passwords.is_stale(kept) else None
+        with self._connections.transaction(None) as connection:
+            connection.execute(rows.FORGIVE, {"account": account})
+            if fresh:
+                connection.execute(rows.REHASH, {"account": account, "old": kept, "new": fresh})
+            audit.record(connection, _named(login), "log_in")
+            return self._open(connection, account, agent, now_us)
+
+    def follow_link(self, token: str, agent: str = "", address: str = "") -> str:
+        """The token of a new session for a login link, which opens nothing from then on. Raises LinkRefused."""
+        now_us = self._clock()
+        self._refuse_address(address, now_us)
+        with self._connections.transaction(None) as connection:
+            row = connection.execute(rows.USE_LINK, {"digest": digest_of(token), "now": moment(now_us)}).fetchone()
+            audit.record(connection, rows.account_of(row).viewer if row else None, "follow_link", refused=row is None)
+            if row is not None:
+                connection.execute(rows.FORGIVE, {"account": row[0]})
+                return self._open(connection, row[0], agent, now_us)
+        self._count(address, now_us)
+        raise LinkRefused
+
+    def make_link(self, login: str, lasts_s: int = LINK_S, viewer: Viewer | None = None) -> str:
+        """The token of a link that logs `login` in, once, within `lasts_s`. Raises UnknownAccount, NotAllowed."""
+        viewer = viewer or house()
+        viewer.must(Act.CHANGE_ACCOUNTS)
+        if not 0 < lasts_s <= LONGEST_LINK_S:
+            raise ConfigError(f"a link lasts up to {LONGEST_LINK_S} s.", field="lasts_s")
+        token = new_token()
+        until = moment(self._clock() + lasts_s * SECOND_US)
+        with self._connections.transaction(None) as connection:
+            row = {"digest": digest_of(token), "login": login, "until": until}
+            if connection.execute(rows.ADD_LINK, row).fetchone() is None:
+                raise UnknownAccount(login)
+            audit.record(connection, viewer, "make_link", login)
+        return token
+
+    def ensure_first_administrator(self) -> str | None:
+        """When there is no account, make `admin` without a password; the token of a link for it, shown once.
+
+        Also when no administrator could get in any more (the first link ran out unused). None otherwise.
+        """
+        with self._connections.transaction(None) as connection:
+            connection.execute(rows.ALONE)
+            now = moment(self._clock())
+            if _one(connection, rows.NOBODY):
+                admin = Account(id=0, login="admin", name="", role=Role.ADMINISTRATOR)
+                connection.execute(rows.ADD, _columns(admin) | {"now": now, "password": ""})
+                audit.record(connection, house(), "add_account", "admin", detail="the first administrator")
+            elif not _one(connection, rows.NOBODY_GETS_IN, {"now": now}):
+                return None
+            login = _one(connection, rows.FIRST_ADMINISTRATOR)
+        return self.make_link(login, FIRST_LINK_S) if login else None
+
+    # --- being in ---
+
+    def viewer_of(self, token: str) -> Viewer | None:
+        """Who a session is of; None when it ended, expired, or its account is disabled."""
+        digest = digest_of(token)
+        return self._of(digest, lambda connection, now_us: self._of_session(connection, digest, now_us))
+
+    def viewer_of_key(self, key: str) -> Viewer | None:
+        """Whose program a key opens for; None when it is revoked, wrong, or its account is disabled."""
+        parts = parts_of_key(key)
+        if parts is None:
+            return None
+        return self._of(digest_of(key), lambda connection, now_us: self._of_key(connection, *parts, now_us))
+
+    def known(self, token: str) -> tuple[bool, Viewer | None]:
+        """Whether a session's or key's answer is still fresh, and which it is. Never blocks."""
+        with self._lock:
+            found = self._known.get(digest_of(token))
+        return (True, found[0]) if found is not None and found[1] > self._clock() else (False, None)
+
+    def log_out(self, token: str) -> None:
+        digest = digest_of(token)
+        with self._connections.transaction(None) as connection:
+            connection.execute(rows.END_SESSION, {"digest": digest})
+        with self._lock:
+            self._known.drop(digest)
+
+    # --- one's own ---
+
+    def me(self, viewer: Viewer) -> Account:
+        with self._connections.transaction(None) as connection:
+            return _account(connection, viewer.name)
+
+    def change_own_password(self, viewer: Viewer, old: str, new: str) -> None:
+        """old: not asked for while there is none (a new account, or one whose password was taken away).
+
+        Ends every session of the account, this one too: the caller logs in anew. Raises LoginRefused, LockedOut,
+        ConfigError.
+        """
+        with self._connections.transaction(None) as connection:
+            kept = _one(connection, rows.OWN_PASSWORD, {"account": viewer.account})
+        if kept is None:
+            raise UnknownAccount(viewer.name)
+        check_password(new, viewer.name)
+        now_us = self._clock()
+        if kept:
+            self._refuse_address(f"own {viewer.name}", now_us)
+            if not self._passwords.is_right(old, kept):
+                self._count(f"own {viewer.name}", now_us)
+                raise LoginRefused
+        self._write(viewer, viewer.name, "change_password", {"password": new})
+
+    def change_own_language(self, viewer: Viewer, language: str) -> Account:
+        return self._write(viewer, viewer.name, "change_language", {"language": language})
+
+    # --- accounts ---
+
+    def list(self, viewer: Viewer) -> list[Account]:
+        """By login. Raises NotAllowed."""
+        viewer.must(Act.CHANGE_ACCOUNTS)
+        with self._connections.transaction(None) as connection:
+            return [rows.account_of(row) for row in connection.execute(rows.LIST).fetchall()]
+
+    def one(self, viewer: Viewer, login: str) -> Account:
+        """Raises NotAllowed, UnknownAccount."""
+        viewer.must(Act.CHANGE_ACCOUNTS)
+        with self._connections.transaction(None) as connection:
+            return _account(connection, login)
+
+    def add(
+        self,
+        viewer: Viewer,
+        login: str,
+        role: Role,
+        *,
+        name: str = "",
+        districts: tuple[str, ...] = (),
+        enterprises: tuple[str, ...] = (),
+        language: str = "zh",
+        phone: str = "",
+        password: str = "",
+    ) -> Account:
+        """password: empty, and nobody comes in but by a link. Raises NotAllowed, ConfigError."""
+        viewer.must(Act.CHANGE_ACCOUNTS)
+        account = check_account(
+            Account(
+                id=0,
+                login=login,
+                name=name,
+                role=role,
+                districts=districts,
+                enterprises=enterprises,
+                language=language,
+                phone=phone,
+            )
+        )
+        kept = self._passwords.hash(check_password(password, login)) if password else ""
+        with self._connections.transaction(None) as connection:
+            row = _columns(account) | {"now": moment(self._clock()), "password": kept}
+            made = connection.execute(rows.ADD, row).fetchone()
+            if made is None:
+                raise ConfigError(f"the login {login} is there already.", field="login", mend="Choose another.")
+            audit.record(connection, viewer, "add_account", login, detail=_said(account))
+            return rows.account_of(made)
+
+    def change(self, viewer: Viewer, login: str, **changes: Any) -> Account:
+        """name, role, districts, enterprises, language, phone, disabled, password (empty: only a link opens it).
+
+        Whoever is disabled, gets another password, role or scope must log in anew. Raises NotAllowed,
+        UnknownAccount, and ConfigError also when nobody would be left to change accounts.
+        """
+        viewer.must(Act.CHANGE_ACCOUNTS)
+        return self._write(viewer, login, "change_account", changes)
+
+    def disable(self, viewer: Viewer, login: str) -> Account:
+        """From now on it opens nothing: no password, no session, no link, no key."""
+        return self.change(viewer, login, disabled=True)
+
+    # --- keys of programs ---
+
+    def make_key(self, viewer: Viewer, name: str, login: str = "") -> NewKey:
+        """A key that lets a program do what its account may do. login: another's needs CHANGE_ACCOUNTS."""
+        login = self._own_or_others(viewer, login)
+        if not 0 < len(name) <= 100 or "\0" in name:
+            raise ConfigError("a key has a name of 1 to 100 characters.", field="name")
+        id_, key, digest = new_key()
+        with self._connections.transaction(None) as connection:
+            account = _account(connection, login)
+            now = moment(self._clock())
+            row = {"id": id_, "account": account.id, "name": name, "digest": digest, "now": now}
+            connection.execute(rows.ADD_KEY, row)
+            audit.record(connection, viewer, "make_key", login, detail=f"{id_} {name}")
+        return NewKey(id_, key)
+
+    def keys(self, viewer: Viewer) -> Sequence[Key]:
+        """One's own; an administrator's view is of all."""
+        mine = None if viewer.may(Act.CHANGE_ACCOUNTS) else viewer.name
+        with self._connections.transaction(None) as connection:
+            return [Key(*row) for row in connection.execute(rows.KEYS, {"login": mine}).fetchall()]
+
+    def revoke_key(self, viewer: Viewer, id_: str) -> None:
+        """It opens nothing any more. Raises UnknownKey, also for another's."""
+        mine = None if viewer.may(Act.CHANGE_ACCOUNTS) else viewer.name
+        with self._connections.transaction(None) as connection:
+            row = {"id": id_, "login": mine, "now": moment(self._clock())}
+            found = connection.execute(rows.REVOKE, row).fetchone() if "\0" not in id_ else None
+            if found is None:
+                raise UnknownKey(id_)
+            audit.record(connection, viewer, "revoke_key", found[0], detail=id_)
+        self._forget()
+
+    # --- the log of acts ---
+
+    def audit(
+        self,
+        viewer: Viewer,
+        limit: int = 100,
+        before: int | None = None,
+        *,
+        who: str | None = None,
+        act: str | None = None,
+        refused: bool | None = None,
+    ) -> audit.AuditPage:
+        """A page of the log of acts, newest first. Raises NotAllowed."""
+        with self._connections.transaction(None) as connection:
+            return audit.entries(connection, viewer, limit, before, who=who, act=act, refused=refused)
+
+    def record(
+        self, viewer: Viewer | None, act: str, subject: str = "", enterprise: str = "", refused: bool = False,
+        detail: str = "",
+    ) -> None:  # fmt: skip
+        """Write one line into the log of acts, in a transaction of its own."""
+        with self._connections.transaction(None) as connection:
+            audit.record(connection, viewer, act, subject, enterprise, refused, detail)
+
+    # --- how ---
+
+    def _open(self, connection: Connection, account: int, agent: str, now_us: int) -> str:
+        token = new_token()
+        now = moment(now_us)
+        connection.execute(rows.SWEEP_SESSIONS, {"now": now})
+        connection.execute(rows.SWEEP_LINKS, {"now": now})
+        row = {
+            "digest": digest_of(token), "account": account, "now": now,
+            "until": moment(expiry_us(now_us, now_us)), "agent": agent.replace("\0", "")[:200],
+        }  # fmt: skip
+        connection.execute(rows.ADD_SESSION, row)
+        return token
+
+    def _of(self, digest: bytes, ask: Any) -> Viewer | None:
+        now_us = self._clock()
+        with self._lock:
+            found = self._known.get(digest)
+        if found is not None and found[1] > now_us:
+            return found[0]
+        with self._connections.transaction(None) as connection:
+            viewer: Viewer | None = ask(connection, now_us)
+        with self._lock:
+            if viewer is None:
+                self._known.drop(digest)  # what is made up is not worth a place
+            else:
+                self._known.put(digest, (viewer, now_us + CACHED_US))
+        return viewer
+
+    def _of_session(self, connection: Connection, digest: bytes, now_us: int) -> Viewer | None:
+        row = connection.execute(rows.OF_SESSION, {"digest": digest, "now": moment(now_us)}).fetchone()
+        if row is None:
+            return None
+        made_at, seen_at, *account = row
+        if now_us - micros(seen_at) >= TOUCH_S * SECOND_US:
+            until = moment(expiry_us(micros(made_at), now_us))
+            connection.execute(rows.TOUCH_SESSION, {"digest": digest, "now": moment(now_us), "until": until})
+        return rows.account_of(tuple(account)).viewer
+
+    def _of_key(self, connection: Connection, id_: str, digest: bytes, now_us: int) -> Viewer | None:
+        row = connection.execute(rows.OF_KEY, {"id": id_}).fetchone()
+        if row is None or not hmac.compare_digest(bytes(row[0]), digest):
+            return None
+        if row[1] is None or now_us - micros(row[1]) >= TOUCH_S * SECOND_US:
+            connection.execute(rows.TOUCH_KEY, {"id": id_, "now": moment(now_us)})
+        return rows.account_of(row[2:]).viewer
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._known.clear()
+
+    def _refuse_address(self, address: str, now_us: int) -> None:
+        if not address:
+            return
+        with self._lock:
+            wait_s = self._addresses.wait_s(address, now_us)
+        if wait_s:
+            raise LockedOut(now_us + round(wait_s * SECOND_US), now_us)
+
+    def _count(self, address: str, now_us: int) -> None:
+        if address:
+            with self._lock:
+                self._addresses.count(address, now_us)
+
+    def _stranger(self, login: str, password: str, address: str, now_us: int) -> None:
+        """Answers for a login that is nobody's as for one that is somebody's; always raises."""
+        with self._lock:
+            failed, until_us = self._strangers.get(login) or (0, 0)
+        if until_us > now_us:
+            raise LockedOut(until_us, now_us)
+        self._passwords.is_right(password, "")
+        locked = lock_s(failed + 1) * SECOND_US
+        with self._lock:
+            self._strangers.put(login, (failed + 1, now_us + locked if locked else 0))
+        self._count(address, now_us)
+        with self._connections.transaction(None) as connection:
+            # Not what was typed: some type their password there.
+            audit.record(connection, None, "log_in", refused=True, detail="no such login")
+        raise LoginRefused
+
+    def _failed(self, account: int, login: str, address: str, now_us: int) -> None:
+        """Counts a failure; always raises."""
+        self._count(address, now_us)
+        with self._connections.transaction(None) as connection:
+            failed = _one(connection, rows.COUNT_FAILURE, {"account": account})
+            locked = lock_s(failed)
+            if locked:
+                connection.execute(rows.LOCK, {"account": account, "until": moment(now_us + locked * SECOND_US)})
+            detail = f"locked for {locked} s" if locked else ""
+            audit.record(connection, _named(login), "log_in", refused=True, detail=detail)
+        raise LoginRefused
+
+    def _own_or_others(self, viewer: Viewer, login: str) -> str:
+        if login and login != viewer.name:
+            viewer.must(Act.CHANGE_ACCOUNTS)
+        return login or viewer.name
+
+    def _write(self, viewer: Viewer, login: str, act: str, changes: dict[str, Any]) -> Account:
+        changes = dict(changes)
+        password: str | None = changes.pop("password", None)
+        kept = self._passwords.hash(check_password(password, login)) if password else password
+        with self._connections.transaction(None) as connection:
+            connection.execute(rows.ALONE)
+            before = _account(connection, login, held=True)
+            after = check_account(structs.replace(before, **changes))
+            row = _columns(after) | {"account": before.id, "disabled": after.disabled, "password": kept}
+            changed = connection.execute(rows.CHANGE, row).fetchone()
+            assert changed is not None
+            if _rules(before) and not _rules(after) and not _one(connection, rows.ADMINISTRATORS):
+                raise ConfigError(
+                    f"{login} is the last administrator.", field="login", mend="Make somebody else one first."
+                )
+            if kept is not None or before.viewer.scope != after.viewer.scope or before.role != after.role:
+                connection.execute(rows.END_SESSIONS, {"account": before.id})
+                connection.execute(rows.END_LINKS, {"account": before.id})
+            if after.disabled:
+                connection.execute(rows.END_SESSIONS, {"account": before.id})
+                connection.execute(rows.END_LINKS, {"account": before.id})
+            elif kept is not None or before.disabled:
+                connection.execute(rows.FORGIVE, {"account": before.id})
+            audit.record(connection, viewer, act, login, detail=_said(after, before, kept is not None))
+        self._forget()
+        return rows.account_of(changed)
+
+
+def _account(connection: Connection, login: str, *, held: bool = False) -> Account:
+    query = rows.ONE_HELD if held else rows.ONE
+    row = connection.execute(query, {"login": login}).fetchone() if "\0" not in login else None
+    if row is None:
+        raise UnknownAccount(login)
+    return rows.account_of(row)
+
+
+def _rules(account: Account) -> bool:
+    return account.role is Role.ADMINISTRATOR and not account.disabled
+
+
+def _one(connection: Connection, query: Any, row: dict[str, Any] | None = None) -> Any:
+    found = connection.execute(query, row).fetchone()
+    return found[0] if found else None
+
+
+def _named(login: str) -> Viewer:
+    """For the log of acts, which wants the name alone."""
+    return Viewer(login, Role.OWNER)
+
+
+def _columns(account: Account) -> dict[str, Any]:
+    return {
+        "login": account.login,
+        "name": account.name,
+        "role": account.role.value,
+        "districts": list(account.districts),
+        "enterprises": list(account.enterprises),
+        "language": account.language,
+        "phone": account.phone,
+    }
+
+
+def _said(account: Account, before: Account | None = None, password: bool = False) -> str:
+    """What of an account is new, for the log of acts: never a phone number."""
+    fields = ("role", "districts", "enterprises", "language", "disabled")
+    words = [
+        f"{field}={','.join(value) if isinstance(value, tuple) else value}"
+        for field in fields
+        if (value := getattr(account, field)) != (getattr(before, field) if before else ())
+    ]
+    words += ["a new name"] if before and before.name != account.name else []
+    words += ["a new phone number"] if before and before.phone != account.phone else []
+    words += ["password"] if password else []
+    return "; ".join(words)

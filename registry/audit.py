@@ -1,0 +1,82 @@
+"""The log of acts: who did what, to what, and what was refused. No phone numbers, no secrets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from registry.connections import Connection
+from schemas.viewers import Act, Viewer
+
+LONGEST_PAGE = 500
+LONGEST_DETAIL = 500
+
+_RECORD = """
+    INSERT INTO audit_log (who, act, subject, enterprise, refused, detail)
+    VALUES (%(who)s, %(act)s, %(subject)s, %(enterprise)s, %(refused)s, %(detail)s)
+"""
+_LIST = """
+    SELECT number, at, who, act, subject, enterprise, refused, detail FROM audit_log
+     WHERE (%(before)s::bigint IS NULL OR number < %(before)s) AND (%(who)s::text IS NULL OR who = %(who)s)
+       AND (%(act)s::text IS NULL OR act = %(act)s) AND (%(refused)s::boolean IS NULL OR refused = %(refused)s)
+     ORDER BY number DESC LIMIT %(limit)s
+"""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    number: int
+    at: datetime
+    who: str
+    """The login; empty: somebody who was not let in."""
+    act: str
+    subject: str
+    enterprise: str
+    refused: bool
+    detail: str
+
+
+class AuditPage(msgspec.Struct, frozen=True):
+    """Newest first. next: hand it back as `before` for older ones; None on the last page."""
+
+    entries: list[Entry]
+    next: int | None = None
+
+
+def record(
+    connection: Connection,
+    viewer: Viewer | None,
+    act: str,
+    subject: str = "",
+    enterprise: str = "",
+    refused: bool = False,
+    detail: str = "",
+) -> None:
+    """Write one line, in the caller's transaction. viewer: None for somebody who was not let in."""
+    row = {
+        "who": viewer.name if viewer else "",
+        "act": str(act),
+        "subject": subject[:LONGEST_DETAIL],
+        "enterprise": enterprise,
+        "refused": refused,
+        "detail": detail[:LONGEST_DETAIL],
+    }
+    connection.execute(_RECORD, row)
+
+
+def entries(
+    connection: Connection,
+    viewer: Viewer,
+    limit: int = 100,
+    before: int | None = None,
+    *,
+    who: str | None = None,
+    act: str | None = None,
+    refused: bool | None = None,
+) -> AuditPage:
+    """A page of the log. Raises NotAllowed."""
+    viewer.must(Act.SEE_AUDIT)
+    limit = max(1, min(limit, LONGEST_PAGE))
+    row = {"limit": limit + 1, "before": before, "who": who, "act": act, "refused": refused}
+    found = [Entry(*one) for one in connection.execute(_LIST, row).fetchall()]
+    return AuditPage(found[:limit], found[limit - 1].number if len(found) > limit else None)
