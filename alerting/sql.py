@@ -9,8 +9,8 @@ from typing import LiteralString, cast
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
-def load_queries(package: str) -> dict[str, LiteralString]:
-    """name → SQL of `queries.sql` in `package`. The text ships with the package, so it is as good as a literal."""
-    text = files(package).joinpath("queries.sql").read_text(encoding="utf-8")
+def load_queries(package: str, file: str = "queries.sql") -> dict[str, LiteralString]:
+    """name → SQL of `file` in `package`. The text ships with the package, so it is as good as a literal."""
+    text = files(package).joinpath(file).read_text(encoding="utf-8")
     parts = _NAME.split(text)
     return {name: cast(LiteralString, body.strip()) for name, body in zip(parts[1::2], parts[2::2], strict=True)}

@@ -23,6 +23,8 @@ from alerting.outbox import Outbox
 from alerting.people import People
 from alerting.texts import load_texts
 from console.api import make_api
+from console.live import Live
+from console.services import Services
 from ingest.commit_rows import RoundRows
 from ingest.store_sessions import PostgresSessions
 from registry.logins import KnownLogins
@@ -36,6 +38,8 @@ from streams.store.process import StoreSettings
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
 from tocsin.bridge_parts import bridge_settings, make_bridge
+from tocsin.console_child import ConsoleChild
+from tocsin.console_parts import ConsoleSettings
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.housekeeping import (
     HEAP_S,
@@ -77,6 +81,8 @@ _log = structlog.get_logger(__name__)
 class Addresses:
     mqtt_port: int
     http_port: int
+    console_port: int = 0
+    """Of the web console, 0 where there is none."""
 
 
 class OneProcess(Process):
@@ -114,7 +120,7 @@ class OneProcess(Process):
         self._start_housekeeping()
         addresses = self._start_edges()
         self.settle_memory()
-        self._directory.announce(Running(os.getpid(), addresses.mqtt_port, addresses.http_port))
+        self._directory.announce(Running(os.getpid(), addresses.mqtt_port, addresses.http_port, addresses.console_port))
         return addresses
 
     def stop(self) -> None:
@@ -250,19 +256,35 @@ class OneProcess(Process):
         settings = self.settings
         self.people = People(self.dsn, self._now_us, readings_around(self.dsn))
         self._closers.append(self.people.close)
+        live = Live(self.dsn, self.people)
+        self.crew.start("live", live.run, live.stop)
         self.watch = Watch(self.dsn)
         self.crew.start("watch", self.watch.run, self.watch.stop)
         standings = self._standings(self.watch)
         self.standings = Standings(lambda: standings)
         Stations(self.standings.stations, self.metrics)
-        api = make_api(self.people, self.metrics, self.standings.troubles, self._token())
+        api = make_api(Services(self.people, live), self.metrics, self.standings.troubles, self._token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
+        console_port = self._start_console()
         if settings.broker:
             stop = threading.Event()
             self.crew.start("bridge", lambda: self.bridge.run(stop), stop.set)
         self.crew.start("door", lambda: self.door.run(self._door_stop), self._door_stop.set)
-        return Addresses(self.door.port, http.port)
+        return Addresses(self.door.port, http.port, console_port)
+
+    def _start_console(self) -> int:
+        """The web console's process. Returns its port, 0 where there is none."""
+        settings = self.settings
+        if not settings.console:
+            return 0
+        told = ConsoleSettings(
+            self.dsn, self._token(), settings.language, clock_file=settings.clock_file, led_clock=settings.led_clock
+        )
+        self.console = ConsoleChild(told, settings.http_host, settings.console_port)
+        self._closers.append(self.console.kill)
+        self.crew.start("console", self.console.run, self.console.stop)
+        return self.console.port
 
     def _standings(self, watch: Watch) -> list[Standing]:
         head = self.writer

@@ -18,6 +18,7 @@ from alerting.people import People
 from alerting.routes import Recipient, Routes
 from schemas.alarms import Grade, State, decode_event
 from schemas.errors import ServiceAway
+from schemas.viewers import house
 from tests.alerting_world import HandClock, HeldChannel, Story, event, make_desk
 from tests.waiting import until
 
@@ -161,7 +162,7 @@ def test_an_acknowledgement_changes_the_state(dsn: str, desk: Desk) -> None:
     (raised,) = Story(dsn).tell(event(State.RAISED, Grade.RED))
     desk.serve_once()
     made.serve_once()
-    people.acknowledge(raised.key, "Li Wei")
+    people.acknowledge(house("Li Wei"), raised.key)
     people.close()
     made.serve_once()
     assert [a.acknowledged_by for a in door.retained[STATE].alarms] == ["Li Wei"]
@@ -270,7 +271,7 @@ def test_an_acknowledgement_that_is_committed_after_a_younger_one_is_seen(dsn: s
             [first.key],
         )
         slow.execute("UPDATE alarms SET acked_step = 1, acked_by = 'Li Wei' WHERE key = %s", [first.key])
-        people.acknowledge(second.key, "Wang Fang")
+        people.acknowledge(house("Wang Fang"), second.key)
         people.close()
         made.serve_once()
         assert [a.acknowledged_by for a in door.retained["tocsin/v1/shop-2/alarms/state"].alarms] == ["Wang Fang"]

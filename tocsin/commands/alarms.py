@@ -16,9 +16,10 @@ from rich.markup import escape
 from rich.text import Text
 
 from alerting.people import ASKED, REFUSED, NotPossible, People, Wanted
-from alerting.views import AlarmDetail, AlarmView, decode_cursor
+from alerting.views import AlarmDetail, AlarmView, WatchedAlarm, decode_cursor
 from schemas.alarms import Grade, Kind
 from schemas.errors import ConfigError
+from schemas.viewers import house
 from tocsin.settings import connect_dsn
 
 app = typer.Typer(
@@ -84,7 +85,7 @@ def show(key: Key, data: Data = None, json: Json = False) -> None:
     For example: `tocsin alarms show 5f0c2a…`
     """
     with _people(data) as people:
-        detail = people.show(key)
+        detail = people.show(house(), key)
     if json:
         _print_json(detail)
     else:
@@ -98,7 +99,7 @@ def ack(key: Key, by: By, note: Note = "", step: Step = None, data: Data = None,
     For example: `tocsin alarms ack 5f0c2a… --by "Li Wei" --note "on my way"`
     """
     with _people(data) as people:
-        alarm = people.acknowledge(key, _name(by), step=step, note=note)
+        alarm = people.acknowledge(house(_name(by)), key, step=step, note=note)
     if json:
         _print_json(alarm)
     else:
@@ -112,11 +113,11 @@ def reset(key: Key, by: By, note: Note = "", step: Step = None, data: Data = Non
     For example: `tocsin alarms reset 5f0c2a… --by "Li Wei" --note "looked, all is well"`
     """
     with _people(data) as people:
-        command = people.ask_reset(key, _name(by), step=step, note=note)
+        command = people.ask_reset(house(_name(by)), key, step=step, note=note)
         until = time.monotonic() + ANSWER_WITHIN_S
         while command.standing == ASKED and time.monotonic() < until:
             time.sleep(_LOOK_EVERY_S)
-            command = people.command(command.key)
+            command = people.command(house(), command.key)
     if json:
         _print_json(command)
     if command.standing == REFUSED:
@@ -135,11 +136,11 @@ def _people(data: Path | None) -> Iterator[People]:
         people.close()
 
 
-def _up_to(people: People, wanted: Wanted, limit: int) -> list[AlarmView]:
-    alarms: list[AlarmView] = []
+def _up_to(people: People, wanted: Wanted, limit: int) -> list[WatchedAlarm]:
+    alarms: list[WatchedAlarm] = []
     place = None
     while len(alarms) < limit:
-        page = people.list_alarms(wanted, limit - len(alarms), place)
+        page = people.list_alarms(house(), wanted, limit - len(alarms), place)
         alarms += page.alarms
         if not page.next:
             break

@@ -1,0 +1,370 @@
+"""The open alarms, live: one session of PostgreSQL listens for a whole process, however many watch.
+
+Viewers of the same scope share one snapshot, read once for all of them, at most some ten times a second. A cut from
+PostgreSQL is said at once; what was known until then stays in the snapshot, with the moment from which it is, and is
+replaced by what is read first after the cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import msgspec
+import psycopg
+import structlog
+
+from alerting.database import Connection, open_connection
+from alerting.people import LONGEST_PAGE, People
+from alerting.views import WatchedAlarm
+from schemas.errors import TocsinError
+from schemas.viewers import Act, Viewer
+
+CHANNEL = "tocsin_watch"
+"""Of NOTIFY: an alarm, what people did about one, or the registry has changed (migration 0017)."""
+GATHER_S = 0.1
+"""Changes that follow each other faster are read together."""
+_PROOF_S = 1.0
+"""A quiet PostgreSQL is asked so often whether it is there."""
+_SILENT_S = 3.0
+"""A PostgreSQL that has not answered for so long is away."""
+_BACKOFF_S = 0.5
+_log = structlog.get_logger("console.live")
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What stood open in a scope as of one moment."""
+
+    version: int
+    """Rises with every snapshot of a scope, in every process: microseconds since 1970."""
+    as_of_us: int
+    """PostgreSQL's time of the reading; after a cut it stays behind."""
+    alarms: list[WatchedAlarm]
+    """Worst first, at most 500."""
+    total: int
+    grades: dict[str, int]
+    """Warning grade → how many are open."""
+    unacknowledged: int
+    cut_since_us: int | None = None
+    """Since when PostgreSQL has not answered: what stands here is as of `as_of_us`, and may be over."""
+
+
+Callback = Callable[[Snapshot], None]
+Scope = tuple[bool, tuple[str, ...], tuple[str, ...]]
+
+
+class Subscription:
+    """One who watches. Only the newest snapshot waits for it, so one that is slow misses some and is never behind."""
+
+    def __init__(
+        self, room: _Room, callback: Callback, loop: asyncio.AbstractEventLoop | None, leave: Callable[[], None]
+    ) -> None:
+        self.room = room
+        self._callback = callback
+        self._loop = loop
+        self._leave = leave
+        self._lock = threading.Lock()
+        self._newest: Snapshot | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """No call follows, except one that has begun."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._leave()
+
+    def give(self, snapshot: Snapshot) -> None:
+        """From any thread."""
+        if self._loop is None:
+            if not self._closed:
+                self._call(snapshot)
+            return
+        with self._lock:
+            if self._closed:
+                return
+            waits, self._newest = self._newest is not None, snapshot
+        if not waits:
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # its loop has ended, and whoever ran in it
+                self.close()
+
+    def _deliver(self) -> None:
+        with self._lock:
+            snapshot, self._newest = self._newest, None
+        if snapshot is not None and not self._closed:
+            self._call(snapshot)
+
+    def _call(self, snapshot: Snapshot) -> None:
+        try:
+            self._callback(snapshot)
+        except Exception:  # noqa: BLE001  one watcher's failure is not the others'
+            _log.exception("a watcher failed")
+
+
+class _Room:
+    """Those of one scope, and what they see."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.snapshot: Snapshot | None = None
+        self.inside: set[Subscription] = set()
+
+
+class _Bell:
+    """Wakes a thread that waits for a socket. Its own are open while that thread runs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rung = False
+        self._ends: tuple[socket.socket, socket.socket] | None = None
+
+    def ring(self) -> None:
+        with self._lock:
+            if not self._rung and self._ends is not None:
+                self._ends[0].send(b"!")
+            self._rung = True
+
+    def rung(self) -> bool:
+        """Whether it was, since this was asked last."""
+        with self._lock:
+            rung, self._rung = self._rung, False
+            if rung and self._ends is not None:
+                with contextlib.suppress(BlockingIOError):
+                    self._ends[1].recv(64)
+        return rung
+
+    def wait(self, fileno: int, timeout_s: float) -> None:
+        """Until there is something on `fileno`, or it was rung."""
+        assert self._ends is not None, "the bell hangs"
+        select.select([fileno, self._ends[1].fileno()], [], [], max(timeout_s, 0.0))
+
+    @contextlib.contextmanager
+    def hung(self) -> Iterator[None]:
+        ends = socket.socketpair()
+        ends[1].setblocking(False)
+        with ends[0], ends[1]:
+            with self._lock:
+                self._ends, self._rung = ends, False
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._ends = None
+
+
+class Live:
+    """`run` blocks until `stop`, and must run in a thread of its own; everything else is for any thread."""
+
+    def __init__(self, dsn: str, people: People, *, name: str = "tocsin live", most: int = LONGEST_PAGE) -> None:
+        self._dsn = dsn
+        self._people = people
+        self._name = name
+        self._most = most
+        self._rooms: dict[Scope, _Room] = {}
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._bell = _Bell()
+        self._proved_at: float | None = None
+        self._cut_since_us: int | None = _now_us()
+        self._cuts = 0
+        self.readings = 0
+        """Snapshots that were read."""
+
+    # For those who watch.
+
+    def subscribe(
+        self, viewer: Viewer, callback: Callback, loop: asyncio.AbstractEventLoop | None = None
+    ) -> Subscription:
+        """Call `callback` with what stands, and with every snapshot from now on, until the subscription is closed.
+
+        loop: in which the calls are made; the running one if there is one, else they come from Live's own threads.
+        The first call comes once something is known; while PostgreSQL is away that may be an empty snapshot that says
+        so.  Raises NotAllowed when the viewer may not see alarms.
+        """
+        viewer.must(Act.SEE_ALARMS)
+        if loop is None:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                loop = None
+        with self._lock:
+            room = self._rooms.get(viewer.scope)
+            if room is None:
+                room = self._rooms[viewer.scope] = _Room(viewer)
+            made = Subscription(room, callback, loop, lambda: self._leave(made))
+            room.inside.add(made)
+            snapshot, cut = room.snapshot, self._cut_since_us
+        if snapshot is not None:
+            made.give(snapshot)
+        else:
+            if cut is not None:
+                made.give(_nothing(cut))
+            self._bell.ring()
+        return made
+
+    @contextlib.asynccontextmanager
+    async def stream(self, viewer: Viewer) -> AsyncIterator[Newest]:
+        """Snapshots as they come, the newest each time, for one task of a loop."""
+        newest = Newest()
+        subscription = self.subscribe(viewer, newest.put)
+        try:
+            yield newest
+        finally:
+            subscription.close()
+
+    @property
+    def cut_since_us(self) -> int | None:
+        """Since when PostgreSQL does not answer; None while it does."""
+        return self._cut_since_us
+
+    @property
+    def watchers(self) -> int:
+        with self._lock:
+            return sum(len(room.inside) for room in self._rooms.values())
+
+    # Its threads.
+
+    def run(self) -> None:
+        """A PostgreSQL that is away is waited for."""
+        watchdog = threading.Thread(target=self._watch_over, name="live watchdog", daemon=True)
+        watchdog.start()
+        try:
+            with self._bell.hung():
+                while not self._stopping.is_set():
+                    try:
+                        with open_connection(self._dsn, self._name) as connection:
+                            self._follow(connection)
+                    except psycopg.OperationalError as error:
+                        self._cut(str(error).strip())
+                    except TocsinError as error:
+                        self._cut(error.what)
+                    if not self._stopping.is_set():
+                        self._stopping.wait(_BACKOFF_S)
+        finally:
+            self._stopping.set()
+            watchdog.join()
+
+    def stop(self) -> None:
+        """`run` ends at once, or within some seconds when PostgreSQL hangs."""
+        self._stopping.set()
+        self._bell.ring()
+
+    def _follow(self, connection: Connection) -> None:
+        connection.execute("LISTEN tocsin_watch")
+        changed, read_at = True, 0.0
+        while not self._stopping.is_set():
+            cuts = self._cuts
+            if changed or self._cut_since_us is not None:
+                self._read(all_rooms=True)
+                read_at = time.monotonic()
+            else:
+                self._read(all_rooms=False)
+            connection.execute("SELECT 1")
+            self._proved(cuts)
+            changed = self._wait(connection, read_at)
+
+    def _wait(self, connection: Connection, read_at: float) -> bool:
+        """Until something has changed (true), somebody new is here, or a second has passed."""
+        until, heard = time.monotonic() + _PROOF_S, False
+        while not self._stopping.is_set():
+            heard |= any(True for _ in connection.notifies(timeout=0))
+            now = time.monotonic()
+            if heard and now >= read_at + GATHER_S:
+                return True
+            if self._bell.rung() or (not heard and now >= until):
+                return heard
+            self._bell.wait(connection.fileno(), (read_at + GATHER_S if heard else until) - now)
+        return False
+
+    def _read(self, *, all_rooms: bool) -> None:
+        with self._lock:
+            rooms = [room for room in self._rooms.values() if all_rooms or room.snapshot is None]
+        for room in rooms:
+            seen = self._people.watch(room.viewer, self._most)
+            self.readings += 1
+            with self._lock:
+                version = seen.as_of_us if room.snapshot is None else max(seen.as_of_us, room.snapshot.version + 1)
+                room.snapshot = Snapshot(
+                    version, seen.as_of_us, seen.alarms, seen.total, seen.grades, seen.unacknowledged
+                )
+                told = list(room.inside)
+            for subscription in told:
+                subscription.give(room.snapshot)
+
+    def _proved(self, cuts: int) -> None:
+        """PostgreSQL has answered, and all is read, unless a cut was said meanwhile: then it is read again."""
+        with self._lock:
+            self._proved_at = time.monotonic()
+            if self._cuts == cuts:
+                self._cut_since_us = None
+
+    def _watch_over(self) -> None:
+        while not self._stopping.wait(0.2):
+            proved_at = self._proved_at
+            if proved_at is not None and time.monotonic() - proved_at > _SILENT_S:
+                self._cut("no answer")
+
+    def _cut(self, why: str) -> None:
+        """Say it once, to everybody."""
+        with self._lock:
+            self._proved_at = None
+            if self._cut_since_us is not None:
+                return
+            self._cuts += 1
+            cut = self._cut_since_us = _now_us()
+            told = []
+            for room in self._rooms.values():
+                if room.snapshot is not None:
+                    room.snapshot = msgspec.structs.replace(
+                        room.snapshot, version=room.snapshot.version + 1, cut_since_us=cut
+                    )
+                told += [(subscription, room.snapshot or _nothing(cut)) for subscription in room.inside]
+        _log.warning("cut from PostgreSQL", why=why)
+        for subscription, snapshot in told:
+            subscription.give(snapshot)
+
+    def _leave(self, subscription: Subscription) -> None:
+        with self._lock:
+            room = subscription.room
+            room.inside.discard(subscription)
+            if not room.inside and self._rooms.get(room.viewer.scope) is room:
+                del self._rooms[room.viewer.scope]
+
+
+class Newest:
+    """The newest snapshot, for one task; those that it was too slow for are passed over."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._there = asyncio.Event()
+
+    def put(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._there.set()
+
+    async def get(self, timeout_s: float) -> Snapshot | None:
+        """The next one, None when none came in that time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._there.wait()
+        except TimeoutError:
+            return None
+        self._there.clear()
+        return self._snapshot
+
+
+def _nothing(cut_since_us: int) -> Snapshot:
+    """What is known to somebody who came while PostgreSQL was away."""
+    return Snapshot(0, 0, [], 0, {}, 0, cut_since_us)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

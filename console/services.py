@@ -1,0 +1,16 @@
+"""What stands behind the API and the pages: the services of all stages, made once by the composition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alerting.people import People
+from console.live import Live
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything is thread-safe, and takes its viewer. Parts that a process does not have are None."""
+
+    people: People
+    live: Live
