@@ -4,12 +4,19 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from alerting.life import Alarm
 from alerting.message import line_of
-from schemas.notifications import Line, Part
+from schemas.notifications import Line, Part, Place
+
+PlaceOf = Callable[[str, str], Place | None]
+"""enterprise, device → what the registry calls the place."""
+
+
+def _nowhere(enterprise: str, device: str) -> Place | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +38,21 @@ class Said:
     must_wait: bool
 
 
-def said_of(gathered: Iterable[Gathered]) -> Said:
+def said_of(gathered: Iterable[Gathered], place_of: PlaceOf = _nowhere) -> Said:
     lines: list[Line] = []
     unsaid: list[Gathered] = []
     must_wait = False
     for g in gathered:
+        place = place_of(g.alarm.event.enterprise, g.alarm.event.device)
         if g.alarm.event.active:
             # Back while its all-clear was waiting: they still believe in it, rightly.
             if Part.WARNING in g.parts:
-                lines.append(line_of(g.alarm, Part.WARNING))
+                lines.append(line_of(g.alarm, Part.WARNING, place))
             else:
                 unsaid.append(g)
         elif Part.WARNING in g.parts or g.heard:
             # Over before its warning left: one line tells both.
-            lines.append(line_of(g.alarm, Part.ALL_CLEAR))
+            lines.append(line_of(g.alarm, Part.ALL_CLEAR, place))
         elif g.hearing:
             must_wait = True
         else:

@@ -21,7 +21,15 @@ class Composer:
         self._facts = facts
 
     def sending(
-        self, recipient: Recipient, id_: str, lines: tuple[Line, ...], at_once: bool, planned_us: int, now_us: int
+        self,
+        recipient: Recipient,
+        id_: str,
+        lines: tuple[Line, ...],
+        at_once: bool,
+        planned_us: int,
+        now_us: int,
+        *,
+        rung: int = 0,
     ) -> Sending:
         """The first attempt of a message, frozen now. `lines` is not empty and of one enterprise."""
         text = compose(lines, self._texts[recipient.language], ZoneInfo(recipient.timezone))
@@ -29,7 +37,7 @@ class Composer:
         part = Part.ALL_CLEAR if over else Part.WARNING
         notification = Notification(
             id_, recipient.name, recipient.channel, lines[0].enterprise, worst(lines), part, at_once,
-            recipient.language, text, lines, planned_us, now_us,
+            recipient.language, text, lines, planned_us, now_us, rung=rung,
         )  # fmt: skip
         return Sending(recipient, notification, now_us)
 

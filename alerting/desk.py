@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from alerting import ledger, store
+from alerting import ledger, store, whereabouts
 from alerting.bundle import said_of
+from alerting.climbing import Climbing
 from alerting.composer import Composer
+from alerting.contacts import Contacts, is_contact
 from alerting.database import Connection, Database, session_name
 from alerting.life import Alarm, Suppression
 from alerting.message import Texts, line_of
@@ -26,7 +28,8 @@ from alerting.plan import Plan, Telling, message_id, plan, plan_afresh
 from alerting.ports import Clock
 from alerting.routes import Recipient, Routes
 from alerting.store import AtOnce, Due, Judged, Sending
-from schemas.alarms import AlarmEvent, State
+from alerting.whereabouts import Whereabouts
+from schemas.alarms import AlarmEvent, Grade, State
 from schemas.errors import Fenced, ServiceAway
 from schemas.notifications import Line
 
@@ -88,6 +91,8 @@ class Desk:
         """
         self._routes = routes
         self._composer = Composer(texts, outbox.facts)
+        self._channels = frozenset(outbox.facts)
+        self._climbing = Climbing(partition, self._composer, metrics, self._channels)
         self._overdue = OverdueWatch(partition, metrics)
         self._metrics = metrics
         self._clock = clock
@@ -199,11 +204,11 @@ class Desk:
 
     def _take_events(self) -> int:
         assert self._position is not None
-        turn = _Turn(self._clock())
         with self._database.transaction() as connection:
-            rows = store.events_after(connection, CONSUMER, self._partition, self._position, _EVENTS_A_TURN)
+            rows, asked = store.events_after(connection, CONSUMER, self._partition, self._position, _EVENTS_A_TURN)
             if not rows:
                 return 0
+            turn = _Turn(self._clock(), whereabouts.read(asked, self._channels))
             for row in rows:
                 self._decide(turn, row.event, row.alarm)
             self._record(connection, turn)
@@ -228,7 +233,8 @@ class Desk:
     def _decide(self, turn: _Turn, event: AlarmEvent, stored: Alarm | None) -> None:
         before = turn.alarms.get(event.key, stored)
         suppression = self._suppression_of(event.enterprise, event.device)
-        planned = plan(before, event, self._routes, turn.now_us, suppression)
+        contacts = turn.contacts(event.enterprise)
+        planned = plan(before, event, self._routes, turn.now_us, suppression, contacts)
         if planned.alarm is before:
             return
         again = event.key in turn.alarms
@@ -238,8 +244,12 @@ class Desk:
     def _tell(self, turn: _Turn, planned: Plan, again: bool) -> None:
         """again: the turn has decided about this alarm before."""
         turn.plans.append(planned)
+        event = planned.alarm.event
+        if planned.ladder is not None:
+            turn.called(event.enterprise, planned.ladder.called, event.grade)
+        place = turn.around.place(event.enterprise, event.device)
         for telling in planned.tellings:
-            line = line_of(planned.alarm, telling.part)
+            line = line_of(planned.alarm, telling.part, place)
             if telling.at_once:
                 sending = self._message(telling, line, turn.now_us)
                 deadline_us = turn.now_us + self._composer.limit_us(telling.recipient)
@@ -267,6 +277,9 @@ class Desk:
         self._metrics.planned.labels("bundled").inc(len(turn.bundled))
         for _, telling in turn.bundled:
             self._queued(telling.due_us)
+        for planned in turn.plans:
+            if planned.ladder is not None:
+                self._queued(planned.ladder.due_us)
 
     def _message(self, telling: Telling, line: Line, now_us: int) -> Sending:
         id_ = message_id(line.key, line.step, telling.recipient.name)
@@ -277,8 +290,8 @@ class Desk:
     def _take_returned(self) -> int:
         """Announce what was raised while its device was out of service, and still stands now that it is back."""
         assert self._position is not None
-        turn = _Turn(self._clock())
-        if 0 <= turn.now_us - self._suppressed_looked_us < _LOOK_AT_SUPPRESSED_US:
+        now_us = self._clock()
+        if 0 <= now_us - self._suppressed_looked_us < _LOOK_AT_SUPPRESSED_US:
             return 0
         with self._database.transaction() as connection:
             silent = store.suppressed_devices(connection, self._partition)
@@ -290,9 +303,11 @@ class Desk:
                 if devices
                 else []
             )  # fmt: skip
+            turn = _Turn(now_us, self._around(connection, alarms))
             for alarm in alarms:
                 if alarm.event.active:
-                    planned = plan_afresh(alarm, self._routes, turn.now_us)
+                    contacts = turn.contacts(alarm.event.enterprise)
+                    planned = plan_afresh(alarm, self._routes, now_us, contacts)
                     turn.alarms[alarm.event.key] = planned.alarm
                     self._tell(turn, planned, again=False)
                 else:
@@ -301,7 +316,7 @@ class Desk:
             if alarms:
                 self._record(connection, turn)
         if len(alarms) < _EVENTS_A_TURN:
-            self._suppressed_looked_us = turn.now_us
+            self._suppressed_looked_us = now_us
         self._hand_over(turn)
         return len(alarms)
 
@@ -311,7 +326,9 @@ class Desk:
         now_us = self._clock()
         if now_us - self._overdue_looked_us >= _US:
             self._overdue_looked_us = now_us
-            self._overdue.look(self._database, now_us)
+            if self._overdue.look(self._database, now_us):
+                # Another process may have put something into the queue, or a call may have failed there.
+                self._queued(now_us)
         if self._due_us is None or self._due_us > now_us:
             return 0
         with self._condition:
@@ -319,9 +336,16 @@ class Desk:
             self._due_us = None
         sendings: list[Sending] = []
         with self._database.transaction() as connection:
+            sendings += self._climbing.climb(connection, now_us)
             rows = store.due(connection, self._partition, now_us, _DUE_A_TURN)
+            people = self._people(connection, rows)
             for row in rows:
-                sending = self._again(connection, row, now_us) if row.body else self._bundle(connection, row, now_us)
+                recipient = people.get(row.recipient) or self._routes.named(row.recipient)
+                if recipient is None:
+                    store.drop_bundle(connection, row, "the recipient is no longer there")
+                    continue
+                go = self._again if row.body else self._bundle
+                sending = go(connection, row, recipient, now_us)
                 if sending is not None:
                     sendings.append(sending)
             next_due_us = store.next_due(connection, self._partition)
@@ -330,19 +354,28 @@ class Desk:
             self._queued(next_due_us)
         return len(rows)
 
-    def _again(self, connection: Connection, row: Due, now_us: int) -> Sending | None:
-        recipient = self._routes.named(row.recipient)
-        if recipient is None:
-            store.drop_bundle(connection, row, "the recipient is no longer in the routes")
-            return None
+    def _people(self, connection: Connection, rows: Sequence[Due]) -> dict[str, Recipient]:
+        """Contacts of these messages by name, as the registry has them now."""
+        enterprises = {row.enterprise for row in rows if is_contact(row.recipient)}
+        if not enterprises:
+            return {}
+        asked = whereabouts.ask(connection, [(enterprise, "") for enterprise in enterprises])
+        around = whereabouts.read(asked, self._channels)
+        return {c.name: c.recipient for contacts in around.contacts.values() for c in contacts.people}
+
+    def _around(self, connection: Connection, alarms: Sequence[Alarm]) -> Whereabouts:
+        if not alarms:
+            return Whereabouts()
+        pairs = {(alarm.event.enterprise, alarm.event.device) for alarm in alarms}
+        return whereabouts.read(whereabouts.ask(connection, pairs), self._channels)
+
+    def _again(self, connection: Connection, row: Due, recipient: Recipient, now_us: int) -> Sending:
         return Sending(recipient, store.send_again(connection, row, now_us), now_us)
 
-    def _bundle(self, connection: Connection, row: Due, now_us: int) -> Sending | None:
-        recipient = self._routes.named(row.recipient)
-        if recipient is None:
-            store.drop_bundle(connection, row, "the recipient is no longer in the routes")
-            return None
-        said = said_of(store.gathered(connection, row))
+    def _bundle(self, connection: Connection, row: Due, recipient: Recipient, now_us: int) -> Sending | None:
+        gathered = store.gathered(connection, row)
+        around = self._around(connection, [one.alarm for one in gathered])
+        said = said_of(gathered, around.place)
         if said.must_wait:
             store.postpone(connection, row, now_us + _WAIT_FOR_WARNING_US)
             return None
@@ -392,10 +425,21 @@ class _Turn:
     """What one turn over events decides."""
 
     now_us: int
+    around: Whereabouts
     alarms: dict[str, Alarm] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
     messages: list[AtOnce] = field(default_factory=list)
     bundled: list[tuple[Line, Telling]] = field(default_factory=list)
+    people: dict[str, Contacts] = field(default_factory=dict)
+
+    def contacts(self, enterprise: str) -> Contacts:
+        """With the calls of this turn."""
+        return self.people.get(enterprise) or self.around.of(enterprise)
+
+    def called(self, enterprise: str, names: Sequence[str], grade: Grade) -> None:
+        before = self.contacts(enterprise)
+        calls = {(name, grade): self.now_us for name in names}
+        self.people[enterprise] = replace(before, called_us={**before.called_us, **calls})
 
     def take_out_of_bundle(self, key: str, recipient: Recipient) -> None:
         """What goes at once leaves the bundle, as it leaves one that an earlier turn began (see `record_turn`)."""

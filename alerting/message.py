@@ -13,7 +13,7 @@ import msgspec
 
 from alerting.life import Alarm
 from schemas.alarms import Grade, State
-from schemas.notifications import Line, Part
+from schemas.notifications import Line, Part, Place
 
 SHOWN = 5
 """Alarms that a bundle names; the rest is a number."""
@@ -42,13 +42,13 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     actions: dict[str, dict[str, str]] = msgspec.field(name="action_by_kind")
 
 
-def line_of(alarm: Alarm, part: Part) -> Line:
+def line_of(alarm: Alarm, part: Part, place: Place | None = None) -> Line:
     """The alarm as it stands, for a message."""
     e = alarm.event
     return Line(
         e.key, e.step, part, e.state, e.enterprise, e.device, e.subject, e.measure, e.family, e.kind, e.grade,
         e.previous, e.active, e.latched, alarm.acknowledged, e.onset_us, e.event_us, e.received_us,
-        e.evidence.rule, e.evidence.value, e.evidence.limit, e.evidence.unit, e.age_s, e.reason,
+        e.evidence.rule, e.evidence.value, e.evidence.limit, e.evidence.unit, e.age_s, e.reason, place,
     )  # fmt: skip
 
 

@@ -32,6 +32,13 @@ class AlertingMetrics:
         self.repeated = Counter(
             "tocsin_alerting_repeated_total", "Sends made again because no answer was recorded.", registry=registry
         )
+        self.unanswered = Counter(
+            "tocsin_alerting_unanswered_total", "Calls to contacts that nobody acknowledged in time.", registry=registry
+        )
+        self.exhausted = Counter(
+            "tocsin_alerting_exhausted_total", "Alarms that nobody acknowledged, and nobody is left to call.",
+            registry=registry,
+        )  # fmt: skip
         self.waiting = Gauge(
             "tocsin_alerting_waiting", "Notifications that are not settled.", ["status", "partition"], registry=registry
         )

@@ -36,6 +36,10 @@ _MOVE_NOTIFICATIONS = """
      WHERE notifications.enterprise = m.enterprise AND notifications.partition <> m.partition
        AND status IN ('planned', 'queued', 'sending')
 """
+_MOVE_LADDERS = """
+    UPDATE ladders SET partition = m.partition FROM moving AS m
+     WHERE ladders.enterprise = m.enterprise AND ladders.partition <> m.partition
+"""
 _PLACE = """
     INSERT INTO positions (consumer, partition, position, owner)
     SELECT consumer, partition, %s, %s FROM unnest(%s::text[]) AS consumer, generate_series(0, %s - 1) AS partition
@@ -74,5 +78,6 @@ def move_alarms(connection: Connection, partition_of: Callable[[str], int], part
             copy.write_row((enterprise, partition_of(enterprise)))
     connection.execute(_MOVE_ALARMS)
     connection.execute(_MOVE_NOTIFICATIONS)
+    connection.execute(_MOVE_LADDERS)
     connection.execute("DELETE FROM positions WHERE consumer = ANY(%s)", [list(CONSUMERS)])
     connection.execute(_PLACE, [seq, secrets.randbits(62), list(CONSUMERS), partitions])

@@ -10,6 +10,7 @@ from alerting import ledger
 from alerting.database import Database
 from alerting.ledger import JournalLine, Overdue
 from alerting.metrics import AlertingMetrics
+from alerting.store import next_due
 from schemas.alarms import Grade
 
 _WAITING = ("planned", "queued", "sending")
@@ -21,12 +22,16 @@ class OverdueWatch:
         self._partition = partition
         self._metrics = metrics
 
-    def look(self, database: Database, now_us: int) -> None:
-        """Call it about once a second; it tells the metrics what waits, too. Raises ServiceAway."""
+    def look(self, database: Database, now_us: int) -> bool:
+        """Call it about once a second; it tells the metrics what waits, too. Raises ServiceAway.
+
+        True when something is to be done by now.
+        """
         with database.transaction() as connection:
             missed = ledger.mark_overdue(connection, self._partition, now_us)
             ledger.put_journal(connection, [_line(message, now_us) for message in missed])
             waiting = ledger.waiting(connection, self._partition)
+            due_us = next_due(connection, self._partition)
         for message in missed:
             self._metrics.overdue.labels(message.channel).inc()
             _log.error(
@@ -35,6 +40,7 @@ class OverdueWatch:
             )  # fmt: skip
         for status in _WAITING:
             self._metrics.waiting.labels(status, self._partition).set(waiting.get(status, 0))
+        return due_us is not None and due_us <= now_us
 
     def forget(self) -> None:
         """The partition is no longer ours to count."""

@@ -20,6 +20,27 @@ FROM alarm_events e LEFT JOIN alarms a ON a.key = e.key
 WHERE e.partition = %(partition)s AND e.seq > %(after)s
 ORDER BY e.seq LIMIT %(limit)s
 
+-- name: whereabouts
+-- What the registry knows of the enterprises and devices of the next events, or of those that are named: the time zone,
+-- the contacts in order, when each was last called for which grade, and what people call the place.
+WITH asked AS MATERIALIZED (
+    SELECT enterprise, device FROM (
+        SELECT enterprise, device FROM alarm_events WHERE partition = %(partition)s AND seq > %(after)s
+        ORDER BY seq LIMIT %(limit)s) AS next
+    UNION
+    SELECT * FROM unnest(%(enterprises)s::text[], %(devices)s::text[])
+)
+SELECT asked.enterprise, asked.device, e.timezone,
+       (SELECT jsonb_agg(to_jsonb(c) ORDER BY c."order") FROM contacts c WHERE c.enterprise = e.code),
+       (SELECT jsonb_agg(jsonb_build_object('recipient', k.recipient, 'grade', k.grade, 'us', k.us)) FROM (
+            SELECT l.called[cardinality(l.called)] AS recipient, l.grade, max(l.called_us) AS us
+            FROM ladders l WHERE l.enterprise = e.code AND l.called <> '{}' GROUP BY 1, 2) AS k),
+       e.name, e.name_en, e.address, e.address_en, z.name, z.name_en, z.floor, d.name, d.name_en
+FROM asked
+JOIN enterprises e ON e.code = asked.enterprise
+LEFT JOIN devices d ON d.enterprise = asked.enterprise AND d.device = asked.device
+LEFT JOIN zones z ON z.enterprise = d.enterprise AND z.zone = d.zone
+
 -- name: suppressed_devices
 -- Devices with open alarms that were not announced.
 SELECT DISTINCT enterprise, device FROM alarms
@@ -65,6 +86,15 @@ WITH alarm AS (
     SELECT * FROM jsonb_to_recordset(%(messages)s::jsonb) AS x (
         id text, enterprise text, recipient text, channel text, reason text, deadline_us bigint, alarm text,
         step integer, part text, body jsonb)
+), ladder AS (
+    SELECT * FROM jsonb_to_recordset(%(ladders)s::jsonb) AS x (
+        alarm text, enterprise text, step integer, grade smallint, called text[], called_us bigint, due_us bigint)
+), put_ladders AS (
+    INSERT INTO ladders (alarm, partition, enterprise, step, grade, called, called_us, due_us)
+    SELECT alarm, %(partition)s, enterprise, step, grade, called, called_us, due_us FROM ladder
+    ON CONFLICT (alarm) DO UPDATE SET
+        step = EXCLUDED.step, grade = EXCLUDED.grade, called = EXCLUDED.called, called_us = EXCLUDED.called_us,
+        due_us = EXCLUDED.due_us, unreached = false
 ), put_alarms AS (
     INSERT INTO alarms (key, partition, enterprise, device, kind, state, grade, peak, step, raised_step, raised_us,
                         active, latched, suppression, told, body)
@@ -114,12 +144,14 @@ FROM jsonb_to_recordset(%(receipts)s::jsonb) AS x (id text, stamp text, at_us bi
 INSERT INTO attempts (notification, number, started_us) VALUES (%(id)s, %(number)s, %(now_us)s)
 
 -- name: open_bundle
--- The enterprise's bundle for a recipient, unless one gathers already.
+-- The enterprise's bundle for a recipient; one that gathers already leaves no later than this one would.
 INSERT INTO notifications (id, partition, enterprise, recipient, channel, at_once, status, reason, planned_us,
                            due_us, deadline_us)
 VALUES (%(id)s, %(partition)s, %(enterprise)s, %(recipient)s, %(channel)s, false, 'planned', 'bundled', %(now_us)s,
         %(due_us)s, %(deadline_us)s)
-ON CONFLICT (enterprise, recipient) WHERE status = 'planned' DO NOTHING
+ON CONFLICT (enterprise, recipient) WHERE status = 'planned' DO UPDATE SET
+    due_us = least(notifications.due_us, EXCLUDED.due_us),
+    deadline_us = least(notifications.deadline_us, EXCLUDED.deadline_us)
 
 -- name: put_in_bundle
 -- An alarm into the bundle that gathers.
@@ -137,7 +169,81 @@ ORDER BY due_us LIMIT %(limit)s FOR UPDATE
 
 -- name: next_due
 -- When there will be something to do.
-SELECT min(due_us) FROM notifications WHERE partition = %(partition)s AND status IN ('planned', 'queued')
+SELECT least((SELECT min(due_us) FROM notifications
+              WHERE partition = %(partition)s AND status IN ('planned', 'queued')),
+             (SELECT min(due_us) FROM ladders WHERE partition = %(partition)s))
+
+-- name: due_ladders
+-- Ladders to be climbed by now, each with its alarm; and those of the same enterprises that would be soon, so that their
+-- contacts get one message. An acknowledgement waits until the rung is recorded, or is seen by it.
+SELECT l.alarm, l.enterprise, l.step, l.grade, l.called, l.called_us, l.due_us, l.unreached,
+       a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
+FROM ladders l JOIN alarms a ON a.key = l.alarm
+WHERE l.partition = %(partition)s AND l.due_us <= %(soon_us)s AND (l.due_us <= %(now_us)s OR l.enterprise IN (
+    SELECT enterprise FROM ladders WHERE partition = %(partition)s AND due_us <= %(now_us)s))
+ORDER BY l.due_us > %(now_us)s, a.grade DESC, l.due_us, l.alarm LIMIT %(limit)s FOR UPDATE OF l, a
+
+-- name: climb_ladders
+-- What became of ladders: those that wait or called somebody, and (due_us null) those that have ended.
+WITH climbed AS (
+    SELECT * FROM jsonb_to_recordset(%(ladders)s::jsonb) AS x (
+        alarm text, grade smallint, called text[], called_us bigint, due_us bigint, unreached boolean)
+), gone AS (
+    DELETE FROM ladders l USING climbed c WHERE l.alarm = c.alarm AND c.due_us IS NULL
+)
+UPDATE ladders l SET grade = c.grade, called = c.called, called_us = c.called_us, due_us = c.due_us,
+                     unreached = c.unreached
+FROM climbed c WHERE l.alarm = c.alarm AND c.due_us IS NOT NULL
+
+-- name: put_rungs
+-- Why ladders went on or ended, and who is told by that.
+WITH rung AS (
+    SELECT * FROM jsonb_to_recordset(%(rungs)s::jsonb) AS x (
+        alarm text, step integer, number integer, told text[], reason text)
+), put AS (
+    INSERT INTO rungs (alarm, step, number, at_us, told, reason)
+    SELECT alarm, step, number, %(now_us)s, told, reason FROM rung
+)
+UPDATE alarms a SET told = (SELECT array_agg(DISTINCT name ORDER BY name) FROM unnest(a.told || r.told) AS name)
+FROM rung r WHERE a.key = r.alarm AND r.told <> '{}'
+
+-- name: put_calls
+-- Messages of rungs, with their first attempt started; they may speak of several alarms.
+WITH message AS (
+    SELECT * FROM jsonb_to_recordset(%(messages)s::jsonb) AS x (
+        id text, enterprise text, recipient text, channel text, reason text, deadline_us bigint, body jsonb)
+), put AS (
+    INSERT INTO notifications (id, partition, enterprise, recipient, channel, at_once, status, reason, planned_us,
+                               queued_us, due_us, deadline_us, attempts, body)
+    SELECT id, %(partition)s, enterprise, recipient, channel, true, 'sending', reason, %(now_us)s, %(now_us)s,
+           %(now_us)s, deadline_us, 1, body FROM message
+), start_attempts AS (
+    INSERT INTO attempts (notification, number, started_us) SELECT id, 1, %(now_us)s FROM message
+)
+INSERT INTO notification_alarms (notification, alarm, step, part)
+SELECT m.id, x.key, x.step, x.part FROM message m,
+       jsonb_to_recordset(m.body->'lines') AS x (key text, step integer, part text)
+
+-- name: mark_unanswered
+-- The last call about an alarm was not answered in time: it is overdue, and its receipts say since when.
+WITH late AS (
+    SELECT * FROM jsonb_to_recordset(%(late)s::jsonb) AS x (alarm text, recipient text, detail text)
+), message AS (
+    UPDATE notifications n SET overdue = true FROM late
+    WHERE n.id IN (SELECT l.notification FROM notification_alarms l WHERE l.alarm = late.alarm AND l.part = 'warning')
+      AND n.recipient = late.recipient AND NOT n.overdue AND n.status IN ('accepted', 'failed')
+    RETURNING n.id, late.detail
+)
+INSERT INTO receipts (notification, stamp, at_us, detail)
+SELECT DISTINCT ON (id) id, 'overdue', %(now_us)s, detail FROM message ON CONFLICT DO NOTHING
+
+-- name: hurry_ladders
+-- The last call about an alarm cannot come to its person: its ladder is due now.
+UPDATE ladders l SET unreached = true, due_us = least(l.due_us, %(now_us)s)
+FROM notification_alarms k JOIN notifications n ON n.id = k.notification
+WHERE k.notification = ANY (%(ids)s) AND k.part = 'warning' AND l.alarm = k.alarm
+  AND l.called[cardinality(l.called)] = n.recipient AND n.status = 'failed'
+RETURNING l.partition
 
 -- name: bundle_lines
 -- What a bundle gathered, each with its alarm as it stands, and how its recipient heard of the alarm before.

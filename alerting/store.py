@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import structs
 
+from alerting import whereabouts
 from alerting.bundle import Gathered
 from alerting.database import Connection
+from alerting.ladder import Ladder
 from alerting.life import Alarm, Suppression
 from alerting.plan import Plan
 from alerting.routes import Recipient
@@ -82,8 +84,10 @@ def position_of(connection: Connection, consumer: str, partition: int) -> int:
     return int(row[0])
 
 
-def events_after(connection: Connection, consumer: str, partition: int, position: int, limit: int) -> list[Judged]:
-    """Alarm events, in order.
+def events_after(
+    connection: Connection, consumer: str, partition: int, position: int, limit: int
+) -> tuple[list[Judged], Any]:
+    """Alarm events, in order, and what `whereabouts.read` takes about them.
 
     Holds the consumer's position until the transaction ends. Raises Fenced when it is not `position`: another is at
     work.
@@ -91,11 +95,14 @@ def events_after(connection: Connection, consumer: str, partition: int, position
     place = {"consumer": consumer, "partition": partition}
     held = connection.execute(_Q["hold_position"], place)
     rows = connection.execute(_Q["events_after"], {"partition": partition, "after": position, "limit": limit})
+    # Behind them, so that it sees at least these; all three leave at once.
+    asked = whereabouts.ask_of_events(connection, partition, position, limit)
     _check_fence(held.fetchone(), consumer, partition, position)
-    return [
+    judged = [
         Judged(seq, judged_us, decode_event(body), None if alarm[0] is None else alarm_of(alarm))
         for seq, judged_us, body, *alarm in rows.fetchall()
     ]
+    return judged, asked
 
 
 def suppressed_devices(connection: Connection, partition: int) -> list[tuple[str, str]]:
@@ -205,6 +212,7 @@ def record_turn(
                 for plan in plans
             ]
         ),
+        "ladders": json_rows(list({p.ladder.alarm: _ladder_row(p.ladder) for p in plans if p.ladder}.values())),
         "messages": json_rows([_message_row(message) for message in messages]),
     }
     connection.execute(_Q["record_turn"], rows)
@@ -260,6 +268,98 @@ def gathered(connection: Connection, bundle: Due) -> list[Gathered]:
         parts = found[key].parts if key in found else frozenset()
         found[key] = Gathered(alarm_of(alarm), parts | {Part(part)}, heard, hearing)
     return list(found.values())
+
+
+def due_ladders(
+    connection: Connection, partition: int, now_us: int, soon_us: int, limit: int
+) -> list[tuple[Ladder, Alarm]]:
+    """Ladders whose time has come, each with its alarm, and those of the same enterprises whose time comes by
+    `soon_us`; held until the transaction ends.
+    """
+    where = {"partition": partition, "now_us": now_us, "soon_us": soon_us, "limit": limit}
+    return [
+        (Ladder(key, enterprise, step, Grade(grade), tuple(called), called_us, due_us, unreached), alarm_of(alarm))
+        for key, enterprise, step, grade, called, called_us, due_us, unreached, *alarm in connection.execute(
+            _Q["due_ladders"], where
+        ).fetchall()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A message of a rung, of one line or more."""
+
+    sending: Sending
+    reason: str
+    deadline_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Why a ladder went on or ended, and who (by name) is told by that."""
+
+    ladder: Ladder
+    told: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A call that was not answered in time. detail: for its receipt."""
+
+    alarm: str
+    recipient: str
+    detail: str
+
+
+def record_climbs(
+    connection: Connection,
+    partition: int,
+    now_us: int,
+    went_on: Iterable[Ladder],
+    ended: Iterable[Ladder],
+    rungs: Iterable[Rung],
+    calls: Iterable[Call],
+    late: Iterable[Unanswered],
+) -> None:
+    """Ladders after a turn over them, with the messages of their rungs, whose first attempts have started."""
+    climbed = [_climbed_row(ladder, ladder.due_us) for ladder in went_on]
+    climbed += [_climbed_row(ladder, None) for ladder in ended]
+    unanswered = json_rows([{"alarm": x.alarm, "recipient": x.recipient, "detail": x.detail} for x in late])
+    connection.execute(_Q["climb_ladders"], {"ladders": json_rows(climbed)})
+    connection.execute(_Q["mark_unanswered"], {"late": unanswered, "now_us": now_us})
+    connection.execute(_Q["put_rungs"], {"rungs": json_rows([_rung_row(rung) for rung in rungs]), "now_us": now_us})
+    messages = json_rows([_call_row(call) for call in calls])
+    connection.execute(_Q["put_calls"], {"messages": messages, "partition": partition, "now_us": now_us})
+
+
+def _climbed_row(ladder: Ladder, due_us: int | None) -> dict[str, Any]:
+    row = _ladder_row(ladder)
+    return {**row, "due_us": due_us, "unreached": ladder.unreached}
+
+
+def _rung_row(rung: Rung) -> dict[str, Any]:
+    ladder = rung.ladder
+    return {
+        "alarm": ladder.alarm,
+        "step": ladder.step,
+        "number": len(ladder.called),
+        "told": rung.told,
+        "reason": rung.reason,
+    }
+
+
+def _call_row(call: Call) -> dict[str, Any]:
+    notification = call.sending.notification
+    return {
+        "id": notification.id,
+        "enterprise": notification.enterprise,
+        "recipient": notification.recipient,
+        "channel": notification.channel,
+        "reason": call.reason,
+        "deadline_us": call.deadline_us,
+        "body": notification,
+    }
 
 
 def postpone(connection: Connection, bundle: Due, due_us: int) -> None:
@@ -328,6 +428,18 @@ def _alarm_row(alarm: Alarm) -> dict[str, Any]:
         "suppression": alarm.suppression,
         "told": sorted(alarm.told),
         "body": event,
+    }
+
+
+def _ladder_row(ladder: Ladder) -> dict[str, Any]:
+    return {
+        "alarm": ladder.alarm,
+        "enterprise": ladder.enterprise,
+        "step": ladder.step,
+        "grade": ladder.grade,
+        "called": ladder.called,
+        "called_us": ladder.called_us,
+        "due_us": ladder.due_us,
     }
 
 

@@ -28,6 +28,8 @@ class Stamp(StrEnum):
     """It stands before the person (a journal line is written; a carrier says so)."""
     ACKNOWLEDGED = "acknowledged"
     """Somebody acknowledged an alarm in it."""
+    OVERDUE = "overdue"
+    """Nobody had acknowledged an alarm in it when its time was up, and the ladder went on."""
 
 
 class Status(StrEnum):
@@ -49,6 +51,20 @@ class Part(StrEnum):
 
     WARNING = "warning"
     ALL_CLEAR = "all_clear"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What the registry calls the place of an alarm, in Chinese and English; what it does not know is empty."""
+
+    name: str = ""
+    name_en: str = ""
+    address: str = ""
+    address_en: str = ""
+    zone: str = ""
+    zone_en: str = ""
+    floor: str = ""
+    device: str = ""
+    device_en: str = ""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -79,6 +95,8 @@ class Line(msgspec.Struct, frozen=True):
     unit: str = ""
     age_s: float = 0.0
     reason: str = ""
+    place: Place | None = None
+    """None: the registry does not know the enterprise."""
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -102,6 +120,8 @@ class Notification(msgspec.Struct, frozen=True):
     attempt: int = 1
     """Counts the sends of this id; above 1 an earlier one failed or its answer never came."""
     version: int = 1
+    rung: int = 0
+    """Calls that were made to contacts before this one, and that nobody acknowledged."""
 
 
 class ChannelFacts(msgspec.Struct, frozen=True):
@@ -120,6 +140,10 @@ class ChannelFacts(msgspec.Struct, frozen=True):
     """Age at which a message is of no use any more."""
     delivers: bool = False
     """Acceptance means that it stands before the person."""
+    rate_per_s: float | None = None
+    """Messages that it takes a second, over all recipients; None: as many as come."""
+    short: bool = False
+    """A message is paid and read by the segment: the short text, with a link, is made for it."""
 
 
 _encoder = msgspec.json.Encoder()
