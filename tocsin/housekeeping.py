@@ -22,6 +22,7 @@ LOG_CONSUMERS = ("engine", "store", "store.last_values")
 LOGINS_S = 1.0
 MARKS_S = 3.0
 SWEEP_S = 60.0
+REPLAY_S = 1.0
 HEAP_S = 4.0
 _log = structlog.get_logger(__name__)
 

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import structlog
@@ -26,7 +27,9 @@ from console.api import make_api
 from console.live import Live
 from console.services import Services
 from ingest.commit_rows import RoundRows
+from ingest.replaying import Replayer, write_together
 from ingest.store_sessions import PostgresSessions
+from registry.accounts import Accounts
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
 from schemas.errors import ConfigError
@@ -38,13 +41,13 @@ from streams.store.process import StoreSettings
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
 from tocsin.bridge_parts import bridge_settings, make_bridge
-from tocsin.console_child import ConsoleChild
-from tocsin.console_parts import ConsoleSettings
+from tocsin.console_child import ConsoleChild, ConsoleSettings
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.housekeeping import (
     HEAP_S,
     LOGINS_S,
     MARKS_S,
+    REPLAY_S,
     SWEEP_S,
     Chore,
     Housekeeping,
@@ -239,8 +242,11 @@ class OneProcess(Process):
 
     def _start_housekeeping(self) -> None:
         retention_s = self.settings.log_retention_h * 3600
+        replayer = Replayer(self.dsn, write_together(self.writer.append), self._now_us)
+        self._closers.append(replayer.close)
         housekeeping = Housekeeping(
             Chore(LOGINS_S, self.follower.refresh),
+            Chore(REPLAY_S, replayer.turn),
             Chore(MARKS_S, self.marks.refresh),
             Chore(SWEEP_S, lambda: drop_segments(self.dsn, retention_s)),
             Chore(SWEEP_S, lambda: sweep_quarantine(self.dsn, self._now_us())),
@@ -298,6 +304,19 @@ class OneProcess(Process):
             store_standing(watch, lambda: {0: head.head}, self._now_us),
             *([bridge_standing(self.bridge.counts, self.bridge.trouble)] if self.settings.broker else []),
         ]
+
+    def first_link(self) -> str:
+        """Where the first administrator logs in, once; empty when somebody can get in already, or there is no console."""
+        if not self.settings.console:
+            return ""
+        with closing(Accounts(self.dsn, self._now_us)) as accounts:
+            token = accounts.ensure_first_administrator()
+        return self._console_url(f"/login/link/{token}") if token else ""
+
+    def _console_url(self, path: str) -> str:
+        host = self.settings.http_host
+        name = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104  compared
+        return f"http://{name}:{self.console.port}{path}"
 
     def _token(self) -> str:
         return self.settings.token.get_secret_value() or self._directory.token()

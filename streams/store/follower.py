@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from schemas.entries import Entry, Tick
+from schemas.entries import Entry, Sensors, Tick
 from schemas.readings import ReadingBatch
 from streams.ports import PartitionsReader
+from streams.store.heard import Heard
 from streams.store.parts import HOUR_US
 from streams.store.writer import BlockWriter
 
@@ -28,6 +29,7 @@ class Follower:
         self,
         reader: PartitionsReader,
         writer: BlockWriter,
+        heard: Heard | None = None,
         *,
         gather_s: float = GATHER_S,
         block_readings: int = BLOCK_READINGS,
@@ -35,6 +37,7 @@ class Follower:
     ) -> None:
         self._reader = reader
         self._writer = writer
+        self._heard = heard
         self._gather_s = gather_s
         self._block_readings = block_readings
         self._clock = clock
@@ -80,6 +83,8 @@ class Follower:
         span_s = max(now - self._written_at, 1e-3)
         # Smoothed, so that the lengths of parts do not flutter.
         self._rate += (min(self._readings / span_s, 1e7) - self._rate) * min(1.0, span_s / 30.0)
+        if self._heard is not None:
+            self._heard.write()
         self._writer.write(ReadingBatch.concat(self._batches), self._place, self._stream_us(), self._rate)
         self._batches.clear()
         self._readings = 0
@@ -92,6 +97,8 @@ class Follower:
                 self._batches.append(entry.payload)
                 self._readings += len(entry.payload)
                 self._advance(entry.partition, int(entry.payload.arrival_time.max()))
+        elif isinstance(entry.payload, Sensors) and self._heard is not None:
+            self._heard.note(entry.payload)
         elif isinstance(entry.payload, Tick):
             self._advance(entry.partition, entry.payload.now_us)
 

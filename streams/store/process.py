@@ -27,6 +27,7 @@ from streams.store.closing import Failpoint
 from streams.store.edge import session
 from streams.store.editions import edition_of
 from streams.store.follower import BLOCK_READINGS, GATHER_S, Follower
+from streams.store.heard import Heard
 from streams.store.keeper import Keeper
 from streams.store.leading import SILENT_S, SignOfLife, lead
 from streams.store.writer import BlockWriter
@@ -121,7 +122,9 @@ def _follow_once(settings: StoreSettings, stop: threading.Event, failpoint: Fail
                 raise Fenced(f"the log has moved to {moved[0]}.", mend="Start again.")
             edition = edition_of(connection)
             keeper = Keeper(settings.dsn, writer, edition, retention_us=retention_us, failpoint=failpoint)
-            follower = Follower(reader, writer, gather_s=settings.gather_s, block_readings=settings.block_readings)
+            follower = Follower(
+                reader, writer, Heard(connection), gather_s=settings.gather_s, block_readings=settings.block_readings
+            )
             sign_of_life = SignOfLife(connection, settings.silent_s)
 
             def check() -> None:
