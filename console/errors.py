@@ -17,16 +17,23 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from alerting.people import NotPossible, UnknownAlarm, UnknownCommand
+from registry.account_rows import UnknownAccount, UnknownKey
+from registry.accounts import LinkRefused, LockedOut, LoginRefused
+from registry.errors import InTheWay, NotThere, Stale
 from schemas.errors import ConfigError, ServiceAway, TocsinError
+from schemas.viewers import NotAllowed
 
 CODES: dict[str, int] = {
     "bad_request": 400,
     "unauthorized": 401,
+    "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "not_possible": 409,
     "length_required": 411,
+    "stale": 412,
     "too_large": 413,
+    "too_many": 429,
     "internal": 500,
     "away": 503,
 }
@@ -51,6 +58,11 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+class NotLoggedIn(TocsinError):
+    def __init__(self) -> None:
+        super().__init__("this needs a login.", mend="Log in, or send a key.")
+
+
 def error_body(code: str, what: str, field: str = "", mend: str = "") -> dict[str, Any]:
     return {"error": {"code": code, "what": what, "field": field, "mend": mend}}
 
@@ -69,20 +81,32 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _defect)
 
 
+def away_response(error: ServiceAway) -> JSONResponse:
+    wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    # Only the service's name: what a driver says may hold addresses and names.
+    return error_response("away", f"{error.service} does not answer.", mend="Try again.", headers=wait)
+
+
 async def _tocsin(request: Request, error: Exception) -> Response:
     assert isinstance(error, TocsinError)
     if isinstance(error, UnknownAlarm):
         return error_response("not_found", error.what, mend="Look at /api/v1/alarms?state=all.")
-    if isinstance(error, UnknownCommand):
+    if isinstance(error, UnknownCommand | UnknownAccount | UnknownKey | NotThere):
         return error_response("not_found", error.what)
-    if isinstance(error, NotPossible):
+    if isinstance(error, NotAllowed):
+        return error_response("forbidden", error.what, mend=error.mend)
+    if isinstance(error, NotLoggedIn | LoginRefused | LinkRefused):
+        return error_response("unauthorized", error.what, mend=error.mend, headers={"WWW-Authenticate": "Bearer"})
+    if isinstance(error, LockedOut):
+        return error_response("too_many", error.what, mend=error.mend, headers={"Retry-After": str(error.wait_s)})
+    if isinstance(error, Stale):
+        return error_response("stale", error.what, mend=error.mend)
+    if isinstance(error, NotPossible | InTheWay):
         return error_response("not_possible", error.what, mend=error.mend)
     if isinstance(error, ConfigError):
         return error_response("bad_request", str(error), error.field, error.mend)
     if isinstance(error, ServiceAway):
-        wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
-        # Only the service's name: what a driver says may hold addresses and names.
-        return error_response("away", f"{error.service} does not answer.", mend="Try again.", headers=wait)
+        return away_response(error)
     return error_response("internal", "something failed here.", mend="Look into the log.")
 
 

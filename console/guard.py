@@ -1,58 +1,225 @@
-"""Who may ask: a bearer token for `/api/`, loopback or the token for `/metrics` and `/readyz`; nothing large is read.
+"""Who asks, and whether they may: before everything else, so that a stranger's body is never read.
 
-It stands before everything else, so a stranger's body is never read. Behind a proxy on this machine everybody seems
-to come from loopback: a request that was forwarded needs the token.
+A viewer comes in by the house's token, by a program's key (both as `Authorization: Bearer …`), or by the cookie of a
+session. What is open to all has its list; `/metrics` and `/readyz` are open on this machine. Behind a proxy here
+everybody seems to come from loopback: a request that was forwarded needs the token.
+
+A cookie is sent by a browser whoever made it ask, so what changes something must come from our own pages, and a
+socket too.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import quote, urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console.errors import error_response
+from console.errors import NotLoggedIn, away_response, error_response
+from console.headers import with_headers
+from console.staying import Stay
+from registry.accounts import Accounts
+from registry.sessions import KEY_PREFIX, LONGEST_S
+from schemas.errors import ServiceAway
+from schemas.viewers import Viewer, house
 
+COOKIE = "tocsin_session"
 LARGEST_BODY = 16_384
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _OPEN_AT_HOME = frozenset({"/metrics", "/readyz"})
-_OPEN = frozenset({"/healthz"})
+OPEN = frozenset({"/healthz", "/login", "/favicon.ico"})
+OPEN_BELOW = ("/login/", "/static/", "/a/", "/_nicegui/")
+"""Login, what it is drawn with, and links that carry their own signature."""
+_API_LOGIN = "/api/v1/session"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str,
+        accounts: Accounts | None = None,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
+        """token: the house's.  accounts: None where nobody but the house comes in.
+
+        larger: start of a path → the bytes that a body there may have, where LARGEST_BODY is too little.
+        """
         if len(token) < 16:
             raise ValueError("the token is shorter than 16 characters")
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._token = token.encode()
+        self._accounts = accounts
+        self._larger = sorted((larger or {}).items(), key=lambda one: -len(one[0]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
         headers = Headers(scope=scope)
-        if not self._may_ask(scope, headers):
+        sending = with_headers(send) if scope["type"] == "http" else send
+        try:
+            viewer, by_cookie = await self._viewer(headers)
+        except ServiceAway as error:
+            await self._refuse(away_response(error), scope, receive, sending)
+            return
+        refusal = self._refusal(scope, headers, viewer, by_cookie)
+        if refusal is not None:
+            await self._refuse(refusal, scope, receive, sending)
+            return
+        state = scope.get("state") or {}
+        scope["state"] = {**state, "viewer": viewer} if viewer else {**state}
+        if viewer is not None and self._accounts is not None and viewer.account:
+            stay = Stay(scope, receive, sending, lambda: self._still(headers))
+            await self._app(scope, stay.receive, stay.send)
+        else:
+            await self._app(scope, receive, sending)
+
+    # --- who ---
+
+    async def _viewer(self, headers: Headers) -> tuple[Viewer | None, bool]:
+        """Who asks, and whether a cookie says so. Raises ServiceAway."""
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            if hmac.compare_digest(bearer.encode(), self._token):
+                return house(), False
+            if self._accounts is not None and bearer.startswith(KEY_PREFIX):
+                return await self._ask(self._accounts, bearer), False
+            return None, False
+        session = session_of(headers)
+        if self._accounts is None or not session:
+            return None, False
+        viewer = await self._ask(self._accounts, session)
+        return viewer, viewer is not None
+
+    async def _ask(self, accounts: Accounts, secret: str) -> Viewer | None:
+        is_known, viewer = accounts.known(secret)
+        if is_known:
+            return viewer
+        return await run_in_threadpool(
+            accounts.viewer_of_key if secret.startswith(KEY_PREFIX) else accounts.viewer_of, secret
+        )
+
+    async def _still(self, headers: Headers) -> bool:
+        try:
+            viewer, _ = await self._viewer(headers)
+        except ServiceAway:
+            return True
+        return viewer is not None
+
+    # --- whether ---
+
+    def _refusal(self, scope: Scope, headers: Headers, viewer: Viewer | None, by_cookie: bool) -> Response | None:
+        if viewer is None and not self._is_open(scope, headers):
+            return self._unknown(scope, headers)
+        if (scope["type"] == "websocket" or scope["method"] not in _SAFE) and not _is_ours(scope, headers, by_cookie):
             return error_response(
-                "unauthorized",
-                "this needs the token.",
-                "Authorization",
-                "Send `Authorization: Bearer TOKEN`; the token is in the data directory.",
-                {"WWW-Authenticate": "Bearer"},
+                "forbidden",
+                "this was asked from the page of another site.",
+                "Origin",
+                "Ask from the console's own pages, or with a key; a proxy must pass the Host header on.",
             )
+        if scope["type"] == "websocket":
+            return None
         if "transfer-encoding" in headers:
             return error_response("length_required", "a body must say its length.", "Content-Length")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > LARGEST_BODY:
-            return error_response("too_large", f"a body may have {LARGEST_BODY} bytes.", "Content-Length")
+        largest = next((size for below, size in self._larger if scope["path"].startswith(below)), LARGEST_BODY)
+        if viewer is None:
+            largest = min(largest, LARGEST_BODY)
+        if not length.isdecimal() or int(length) > largest:
+            return error_response("too_large", f"a body may have {largest} bytes.", "Content-Length")
         return None
 
-    def _may_ask(self, scope: Scope, headers: Headers) -> bool:
+    def _is_open(self, scope: Scope, headers: Headers) -> bool:
         path: str = scope["path"]
-        if path in _OPEN or hmac.compare_digest(headers.get("authorization", "").encode(), self._expected):
+        if path == "/healthz":
             return True
-        client = scope.get("client")
-        at_home = client is not None and client[0] in _LOOPBACK and not any(name in headers for name in _FORWARDED)
-        return path in _OPEN_AT_HOME and at_home
+        if path in _OPEN_AT_HOME:
+            client = scope.get("client")
+            return client is not None and client[0] in _LOOPBACK and not any(name in headers for name in _FORWARDED)
+        if self._accounts is None:
+            return False
+        if path == _API_LOGIN and scope["type"] == "http" and scope["method"] == "POST":
+            return True
+        return path in OPEN or path.startswith(OPEN_BELOW)
+
+    def _unknown(self, scope: Scope, headers: Headers) -> Response:
+        """To somebody whom we do not know: pages send them to the login, everything else says so."""
+        path: str = scope["path"]
+        is_page = not path.startswith("/api/") and path not in _OPEN_AT_HOME
+        if self._accounts is not None and is_page and scope["type"] == "http" and scope["method"] in _SAFE:
+            query = scope.get("query_string", b"").decode("latin-1")
+            return RedirectResponse(login_path(f"{path}?{query}" if query else path), 303)
+        if self._accounts is None:
+            mend = "Send `Authorization: Bearer TOKEN`; the token is in the data directory."
+            what, field = "this needs the token.", "Authorization"
+        else:
+            mend = "Log in, or send `Authorization: Bearer KEY` with an API key or the token of the data directory."
+            what, field = "this needs a login.", "Authorization"
+        return error_response("unauthorized", what, field, mend, {"WWW-Authenticate": "Bearer"})
+
+    async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await response(scope, receive, send)
+
+
+def viewer_of(request: HTTPConnection) -> Viewer:
+    """Who asks. Raises NotLoggedIn where the guard let somebody in whom it does not know."""
+    viewer = (request.scope.get("state") or {}).get("viewer")
+    if not isinstance(viewer, Viewer):
+        raise NotLoggedIn
+    return viewer
+
+
+def session_of(headers: Mapping[str, str]) -> str:
+    """The token of the session cookie, or nothing."""
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
+
+
+def keep_session(response: Response, token: str, scope: Scope) -> None:
+    """Hand the browser its session; over https it will not send it over anything else."""
+    response.set_cookie(
+        COOKIE, token, max_age=LONGEST_S, httponly=True, samesite="lax", secure=scope["scheme"] in ("https", "wss")
+    )
+
+
+def drop_session(response: Response) -> None:
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+
+
+def login_path(after: str = "/") -> str:
+    """Where one logs in to come to `after`."""
+    return "/login" if after in ("", "/") else f"/login?next={quote(local_path(after), safe='')}"
+
+
+def local_path(path: str) -> str:
+    """The path itself when it is one of ours, else `/`: a login must not send anybody to another site."""
+    safe = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path
+    parts = urlsplit(path) if safe else None
+    return path if parts is not None and not parts.scheme and not parts.netloc else "/"
+
+
+def _is_ours(scope: Scope, headers: Headers, by_cookie: bool) -> bool:
+    """Whether it was asked by a page of ours, or by no browser; where a cookie speaks, a browser must say so."""
+    site = headers.get("sec-fetch-site")
+    if site is not None and scope["type"] == "http":
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    if origin is None:
+        return not by_cookie
+    return origin != "null" and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
