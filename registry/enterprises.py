@@ -75,6 +75,7 @@ def text_problems(field: str, value: str, longest: int, *, needed: bool = False)
     """Of a text for people: one line, as it is shown."""
     if needed and not value.strip():
         yield Problem(field, "it is empty.", "Write what people call it.")
+        return
     if len(value) > longest:
         yield Problem(field, f"it has {len(value)} characters.", f"It may have {longest}.")
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in value):

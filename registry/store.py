@@ -58,8 +58,10 @@ def open_registry(dsn: str) -> Iterator[Connection]:
         raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
 
 
-def add_device(connection: Connection, facts: DeviceFacts) -> str:
+def add_device(connection: Connection, facts: DeviceFacts, *, login: bool = True) -> str:
     """Add a device and its login `enterprise/device`; returns the secret, which is kept nowhere.
+
+    login: False for a device that speaks by another's login; there is no secret then, it is empty.
 
     Raises ConfigError when a fact cannot be true or the device is there already.
     """
@@ -74,8 +76,8 @@ def add_device(connection: Connection, facts: DeviceFacts) -> str:
                 raise ConfigError(f"the number of {key} is another device's.", mend="Choose another name.") from error
             mend = "Change it with `tocsin devices set`, or give it a new secret with `tocsin devices renew`."
             raise ConfigError(f"{key} is there already.", mend=mend) from error
-        _tell_engine(connection, facts)
-        return add_login(connection, key, [Grant("devices", facts.enterprise, facts.device)])
+        tell_engine(connection, facts)
+        return add_login(connection, key, [Grant("devices", facts.enterprise, facts.device)]) if login else ""
 
 
 def facts_of(connection: Connection, enterprise: str, device: str) -> DeviceFacts:
@@ -92,7 +94,7 @@ def set_facts(connection: Connection, facts: DeviceFacts) -> None:
     with connection.transaction():
         if facts_of(connection, facts.enterprise, facts.device) != facts:
             connection.execute(_SET_FACTS, (_json(facts), facts.enterprise, facts.device))
-            _tell_engine(connection, facts)
+            tell_engine(connection, facts)
 
 
 def list_devices(connection: Connection, enterprise: str | None = None) -> list[Device]:
@@ -176,7 +178,7 @@ def _json(facts: DeviceFacts) -> str:
     return msgspec.json.encode(facts).decode()
 
 
-def _tell_engine(connection: Connection, facts: DeviceFacts) -> None:
+def tell_engine(connection: Connection, facts: DeviceFacts) -> None:
     """Ask for the facts to enter the log, in the partition of their enterprise."""
     row = connection.execute(_PARTITIONS).fetchone()
     assert row is not None

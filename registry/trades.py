@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.errors import ConfigError
 
-_CODE = re.compile(r"([A-T])(\d{2,4})?\Z")
+_CODE = re.compile(r"([A-T])([0-9]{2,4})?\Z")
 
 
 class Trade(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ DAY_MIN = 24 * 60
 LONGEST = 200
 """Characters of a text."""
 
-_TIMES = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})\Z")
+_TIMES = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})\Z", re.ASCII)
 _CLOSED = frozenset({"off", "closed"})
 _FOREIGN = re.compile(r"\b(PH|SH|week|easter|sunrise|sunset|dawn|dusk|unknown|open)\b|[\"|+\[]", re.IGNORECASE)
 _MEND = "Write it like `Mo-Fr 08:00-18:00; Sa 09:00-12:00`, or `24/7`; leave it empty if not known."

@@ -1,0 +1,204 @@
+-- The registry's people's side. What a viewer may see is asked of `tocsin_sees` by the queries themselves.
+
+-- name: enterprises
+-- A page of enterprises, by code.
+SELECT row_to_json(found)::text FROM (
+    SELECT e.*, d.name AS district_name, d.name_en AS district_name_en
+      FROM enterprises e JOIN districts d ON d.code = e.district
+     WHERE e.code > %(after)s
+       AND (%(codes)s::text[] IS NULL OR e.code = ANY (%(codes)s))
+       AND (%(districts)s::text[] IS NULL OR e.district = ANY (%(districts)s))
+       AND (%(trade)s::text IS NULL OR starts_with(e.trade, %(trade)s))
+       AND (%(text)s::text IS NULL
+            OR concat_ws(E'\n', e.code, e.name, e.name_en, e.address, e.address_en) ILIKE %(text)s)
+       AND tocsin_sees(e.code, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+     ORDER BY e.code LIMIT %(limit)s) AS found;
+
+-- name: zones
+-- An enterprise's zones.
+SELECT row_to_json(z)::text FROM zones z WHERE enterprise = %(code)s ORDER BY zone;
+
+-- name: contacts
+-- Who is told, in order.
+SELECT row_to_json(c)::text FROM contacts c WHERE enterprise = %(code)s ORDER BY "order";
+
+-- name: districts
+-- Districts in scope.
+SELECT row_to_json(d)::text FROM districts d
+ WHERE %(sees_all)s OR code = ANY (%(sees_districts)s)
+    OR code IN (SELECT district FROM enterprises WHERE code = ANY (%(sees_enterprises)s))
+ ORDER BY code;
+
+-- name: is_seen
+-- Whether there is anything under the name of an enterprise, in scope.
+SELECT true FROM (VALUES (%(code)s::text)) AS asked (code)
+ WHERE tocsin_sees(code, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+   AND (EXISTS (SELECT FROM enterprises WHERE enterprises.code = asked.code)
+        OR EXISTS (SELECT FROM devices WHERE enterprise = asked.code)
+        OR EXISTS (SELECT FROM device_sensors WHERE enterprise = asked.code));
+
+-- name: devices
+-- A page of devices, by name, each with its zone and the sensors it has spoken of.
+SELECT (d.facts || to_jsonb(found))::text FROM (
+    SELECT d.enterprise, d.device, d.zone, d.name, d.name_en, d.added_at, coalesce(z.name, '') AS zone_name,
+           coalesce(z.name_en, '') AS zone_name_en, coalesce(s.sensors, '{}') AS sensors
+      FROM devices d LEFT JOIN zones z USING (enterprise, zone) LEFT JOIN device_sensors s USING (enterprise, device)
+     WHERE (%(enterprise)s::text IS NULL OR enterprise = %(enterprise)s)
+       AND (%(device)s::text IS NULL OR device = %(device)s)
+       AND (enterprise, device) > (%(after_enterprise)s, %(after_device)s)
+       AND tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+     ORDER BY enterprise, device LIMIT %(limit)s) AS found
+  JOIN devices d USING (enterprise, device) ORDER BY found.enterprise, found.device;
+
+-- name: unclaimed
+-- A page of devices that have spoken and that the registry does not know.
+SELECT s.enterprise, s.device, EXISTS (SELECT FROM enterprises e WHERE e.code = s.enterprise), s.heard_at, s.sensors
+  FROM device_sensors s
+ WHERE (%(enterprise)s::text IS NULL OR s.enterprise = %(enterprise)s)
+   AND (s.enterprise, s.device) > (%(after_enterprise)s, %(after_device)s)
+   AND NOT EXISTS (SELECT FROM devices d WHERE d.enterprise = s.enterprise AND d.device = s.device)
+   AND tocsin_sees(s.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+ ORDER BY s.enterprise, s.device LIMIT %(limit)s;
+
+-- name: newest
+-- Newest stored values of sensors.
+SELECT sensor_id, value, event_time FROM last_values WHERE sensor_id = ANY (%(ids)s);
+
+-- name: held_district
+-- A district, held.
+SELECT row_to_json(d)::text FROM districts d WHERE code = %(code)s FOR UPDATE;
+
+-- name: put_district
+-- Add or rename a district.
+INSERT INTO districts (code, name, name_en) VALUES (%(code)s, %(name)s, %(name_en)s)
+ON CONFLICT (code) DO UPDATE SET name = excluded.name, name_en = excluded.name_en;
+
+-- name: held_enterprise
+-- An enterprise in scope with its version, held.
+SELECT row_to_json(e)::text, version FROM enterprises e
+ WHERE code = %(code)s AND tocsin_sees(code, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+   FOR UPDATE;
+
+-- name: add_enterprise
+-- Add an enterprise, unless its code is taken.
+INSERT INTO enterprises (code, name, name_en, trade, district, address, address_en, longitude, latitude, hours,
+                         timezone, area_m2, built, wired, open_flame, flammables, people)
+VALUES (%(code)s, %(name)s, %(name_en)s, %(trade)s, %(district)s, %(address)s, %(address_en)s, %(longitude)s,
+        %(latitude)s, %(hours)s, %(timezone)s, %(area_m2)s, %(built)s, %(wired)s, %(open_flame)s, %(flammables)s,
+        %(people)s)
+ON CONFLICT (code) DO NOTHING;
+
+-- name: set_enterprise
+-- Replace what is known of an enterprise.
+UPDATE enterprises
+   SET name = %(name)s, name_en = %(name_en)s, trade = %(trade)s, district = %(district)s, address = %(address)s,
+       address_en = %(address_en)s, longitude = %(longitude)s, latitude = %(latitude)s, hours = %(hours)s,
+       timezone = %(timezone)s, area_m2 = %(area_m2)s, built = %(built)s, wired = %(wired)s,
+       open_flame = %(open_flame)s, flammables = %(flammables)s, people = %(people)s, version = version + 1
+ WHERE code = %(code)s;
+
+-- name: enterprise_is_seen
+-- Whether an enterprise is there, in scope.
+SELECT true FROM enterprises
+ WHERE code = %(code)s AND tocsin_sees(code, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s);
+
+-- name: keep_parts
+-- Keep as changes what goes with an enterprise.
+INSERT INTO registry_changes (who, what, enterprise, key, before)
+SELECT %(who)s, 'zone', enterprise, zone, to_jsonb(z) FROM zones z WHERE enterprise = %(code)s
+ UNION ALL
+SELECT %(who)s, 'contact', enterprise, "order"::text, to_jsonb(c) FROM contacts c WHERE enterprise = %(code)s;
+
+-- name: remove_enterprise
+-- Remove an enterprise with its zones and contacts.
+DELETE FROM enterprises WHERE code = %(code)s;
+
+-- name: count_devices
+-- An enterprise's devices.
+SELECT count(*) FROM devices WHERE enterprise = %(code)s;
+
+-- name: held_zone
+-- A zone, held.
+SELECT row_to_json(z)::text FROM zones z WHERE enterprise = %(enterprise)s AND zone = %(zone)s FOR UPDATE;
+
+-- name: put_zone
+-- Add a zone or replace it.
+INSERT INTO zones (enterprise, zone, name, name_en, floor)
+VALUES (%(enterprise)s, %(zone)s, %(name)s, %(name_en)s, %(floor)s)
+ON CONFLICT (enterprise, zone)
+DO UPDATE SET name = excluded.name, name_en = excluded.name_en, floor = excluded.floor;
+
+-- name: remove_zone
+-- Remove a zone.
+DELETE FROM zones WHERE enterprise = %(enterprise)s AND zone = %(zone)s;
+
+-- name: count_in_zone
+-- Devices that hang in a zone.
+SELECT count(*) FROM devices WHERE enterprise = %(enterprise)s AND zone = %(zone)s;
+
+-- name: held_contact
+-- A contact, held.
+SELECT row_to_json(c)::text FROM contacts c WHERE enterprise = %(enterprise)s AND "order" = %(order)s FOR UPDATE;
+
+-- name: put_contact
+-- Add a contact or replace it.
+INSERT INTO contacts (enterprise, "order", name, duty, phone, channels, language, hours, least)
+VALUES (%(enterprise)s, %(order)s, %(name)s, %(duty)s, %(phone)s, %(channels)s, %(language)s, %(hours)s, %(least)s)
+ON CONFLICT (enterprise, "order")
+DO UPDATE SET name = excluded.name, duty = excluded.duty, phone = excluded.phone, channels = excluded.channels,
+              language = excluded.language, hours = excluded.hours, least = excluded.least;
+
+-- name: remove_contact
+-- Remove a contact.
+DELETE FROM contacts WHERE enterprise = %(enterprise)s AND "order" = %(order)s;
+
+-- name: held_device
+-- A device in scope, held.
+SELECT facts::text, zone, name, name_en FROM devices
+ WHERE enterprise = %(enterprise)s AND device = %(device)s
+   AND tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+   FOR UPDATE;
+
+-- name: place_device
+-- Say where a device hangs and what it is called.
+UPDATE devices SET zone = %(zone)s, name = %(name)s, name_en = %(name_en)s
+ WHERE enterprise = %(enterprise)s AND device = %(device)s;
+
+-- name: remove_device
+-- Remove a device.
+DELETE FROM devices WHERE enterprise = %(enterprise)s AND device = %(device)s;
+
+-- name: remove_login
+-- Remove a device's own login.
+DELETE FROM logins WHERE id = %(enterprise)s || '/' || %(device)s;
+
+-- name: in_scope
+-- Whether an enterprise would be in scope.
+SELECT tocsin_sees(%(enterprise)s, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s);
+
+-- name: has_spoken
+-- Whether a device has spoken.
+SELECT true FROM device_sensors WHERE enterprise = %(enterprise)s AND device = %(device)s;
+
+-- name: trade_of
+-- An enterprise's trade.
+SELECT trade FROM enterprises WHERE code = %(enterprise)s;
+
+-- name: facts_of_devices
+-- The facts of an enterprise's devices, held.
+SELECT facts::text FROM devices WHERE enterprise = %(code)s FOR UPDATE;
+
+-- name: record_change
+-- Keep a change.
+INSERT INTO registry_changes (who, what, enterprise, key, before, after)
+VALUES (%(who)s, %(what)s, %(enterprise)s, %(key)s, %(before)s::text::jsonb, %(after)s::text::jsonb);
+
+-- name: list_changes
+-- A page of changes, newest first.
+SELECT jsonb_build_object('number', number, 'at', at, 'who', who, 'what', what, 'enterprise', enterprise, 'key', key,
+                          'before', before, 'after', after)::text
+  FROM registry_changes
+ WHERE (%(enterprise)s::text IS NULL OR enterprise = %(enterprise)s)
+   AND (%(before)s::bigint IS NULL OR number < %(before)s)
+   AND tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+ ORDER BY number DESC LIMIT %(limit)s;
