@@ -10,7 +10,7 @@ import msgspec
 from fastapi import Header, Request, Response
 from pydantic import StringConstraints
 
-from schemas.viewers import Viewer, house
+from console.guard import viewer_of as viewer_of
 
 Responses = dict[int | str, dict[str, Any]]
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in text
@@ -26,12 +26,6 @@ IdempotencyKey = Annotated[
 ]
 _UNCHANGED = {"description": "It is as it was when it had the ETag of `If-None-Match`."}
 _WORDS = {200: "The answer.", 201: "Made.", 202: "Asked, not judged yet."}
-
-
-def viewer_of(request: Request) -> Viewer:
-    """Who asks: the guard has found out."""
-    found = getattr(request.state, "viewer", None)
-    return found if isinstance(found, Viewer) else house()
 
 
 def answer(request: Request, shape: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -34,7 +34,7 @@ LARGEST_BODY = 16_384
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _OPEN_AT_HOME = frozenset({"/metrics", "/readyz"})
-OPEN = frozenset({"/healthz", "/login", "/favicon.ico"})
+OPEN = frozenset({"/healthz", "/login", "/logout", "/favicon.ico"})
 OPEN_BELOW = ("/login/", "/static/", "/a/", "/_nicegui/")
 """Login, what it is drawn with, and links that carry their own signature."""
 _API_LOGIN = "/api/v1/session"

@@ -173,7 +173,7 @@ def test_every_answer_has_its_headers(accounts: Accounts) -> None:
     for path in ("/login", "/watch", "/api/v1/who", "/nothing"):
         answer = ask(app, "GET", path)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     assert "script-src 'self'" in ask(app, "GET", "/login").headers["Content-Security-Policy"]
     assert "default-src 'none'" in ask(app, "GET", "/api/v1/who").headers["Content-Security-Policy"]
