@@ -12,30 +12,33 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sensors_sim.chance import F64, U64, normal
+from sensors_sim.chance import F64, U64, normal, uniform
 
 _LOAD_WANDER_S = 300.0
 _VOLTAGE_WANDER_S = 1200.0
 _FLICKER_S = 8.0
 _FLICKER_A, _FLICKER_SHARE, _FLICKER_V = 0.4, 0.04, 0.8
 """Small loads that come and go within seconds, here and at the neighbours."""
+_CYCLE_S, _CYCLE_ON = 1500.0, 0.4
 _RAMP_S = 20.0
 _STANDBY = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class PanelSpec:
-    """A panel's electrical facts."""
+    """A panel's electrical facts; each field is one number, or one a panel (n, 1)."""
 
-    rated_current_a: float = 32.0
-    busy_share: float = 0.55
+    rated_current_a: float | F64 = 32.0
+    busy_share: float | F64 = 0.55
     """Of the rated current, at full activity; standby is 8 %."""
-    supply_v: float = 225.0
-    source_ohm: float = 0.12
-    leakage_ma: float = 30.0
-    rise_at_rated_k: float = 25.0
+    cycling_share: float | F64 = 0.0
+    """Of the rated current: compressors and heaters that switch on and off by themselves, day and night."""
+    supply_v: float | F64 = 225.0
+    source_ohm: float | F64 = 0.12
+    leakage_ma: float | F64 = 30.0
+    rise_at_rated_k: float | F64 = 25.0
     """Of a sound joint over its surroundings."""
-    thermal_s: float = 180.0
+    thermal_s: float | F64 = 180.0
 
 
 class Panels:
@@ -55,11 +58,14 @@ class Panels:
         self._joint_growth_s, self._joint_worst = np.ones(shape), np.ones(shape)
         self._leak_at, self._leak_until = np.full(shape, np.inf), np.full(shape, np.inf)
         self._leak = np.zeros(shape)
-        self._current = np.full(shape, _STANDBY * spec.rated_current_a)
-        self._voltage = np.full(shape, spec.supply_v)
+        self._current = np.zeros(shape) + _STANDBY * spec.rated_current_a
+        self._voltage = np.zeros(shape) + spec.supply_v
         self._rise = np.zeros(shape)
-        self._leakage = np.full(shape, spec.leakage_ma)
-        self._around_c = 25.0
+        self._leakage = np.zeros(shape) + spec.leakage_ma
+        self._around_c: F64 = np.full((len(seeds), 1), 25.0)
+        flat = self._seeds.reshape(-1)
+        self._cycle_s = (_CYCLE_S * (0.7 + 0.6 * uniform(flat, 0, 50))).reshape(shape)
+        self._cycle_phase_s = (_CYCLE_S * uniform(flat, 0, 51)).reshape(shape)
 
     def _draw(self, step: int, stream: int) -> F64:
         return normal(self._seeds.reshape(-1), step, stream).reshape(self._seeds.shape)
@@ -86,16 +92,17 @@ class Panels:
         self._leak_at[where], self._leak_until[where] = at_s, at_s + lasts_s
         self._leak[where] = milliamps
 
-    def step(self, t_s: int, activity: F64, outdoor_k: float) -> None:
-        """Advance from t_s to t_s + 1. activity: (n,) 0..1; outdoor_k: the day's swing, in K."""
+    def step(self, t_s: int, activity: F64, outdoor_k: float | F64) -> None:
+        """Advance from t_s to t_s + 1. activity: (n,) 0..1; outdoor_k: by how many K the weather warms it."""
         spec, now = self._spec, t_s + 1.0
-        self._around_c = 25.0 + outdoor_k
+        self._around_c = 25.0 + np.reshape(outdoor_k, (-1, 1))
         self._wander = _wandered(self._wander, self._draw(t_s + 1, 20), _LOAD_WANDER_S)
         self._mains = _wandered(self._mains, self._draw(t_s + 1, 21), _VOLTAGE_WANDER_S)
         self._flicker = _wandered(self._flicker, self._draw(t_s + 1, 22), _FLICKER_S)
         self._dips = _wandered(self._dips, self._draw(t_s + 1, 23), _FLICKER_S)
         share = _STANDBY + (spec.busy_share - _STANDBY) * activity[:, np.newaxis]
         share = np.clip(share * (1.0 + 0.08 * self._wander), 0.0, None)
+        share = share + spec.cycling_share * ((t_s + self._cycle_phase_s) % self._cycle_s < _CYCLE_ON * self._cycle_s)
         share = share + self._overload * _ramp(now, self._overload_at, self._overload_until)
         load = spec.rated_current_a * share
         self._current = np.maximum(load + (_FLICKER_A + _FLICKER_SHARE * load) * self._flicker, 0.0)
@@ -111,14 +118,15 @@ class Panels:
 
     def read(self, measure: str, channel: str) -> F64:
         """What a perfect sensor shows now; (n,). Raises KeyError for a measure or channel a panel has not."""
-        values: F64 = {
-            "current": self._current,
-            "voltage": self._voltage,
-            "power": self._current * self._voltage,
-            "conductor_temperature": self._around_c + self._rise,
-            "residual_current": self._leakage,
-        }[measure][:, self.column(channel)]
-        return values
+        return self.read_all(measure)[:, self.column(channel)]
+
+    def read_all(self, measure: str) -> F64:
+        """The same of every channel, (n, channels)."""
+        if measure == "power":
+            return self._current * self._voltage
+        if measure == "conductor_temperature":
+            return self._around_c + self._rise
+        return {"current": self._current, "voltage": self._voltage, "residual_current": self._leakage}[measure]
 
 
 def _wandered(value: F64, push: F64, tau_s: float) -> F64:

@@ -2,7 +2,8 @@
 
 Kinds: `stuck` (repeats its value), `drift` (amount units an hour), `noise` (amount units, one standard deviation),
 `saturation` (shows the end of its instrument's range), `dropout` (share `amount` of messages lost; 1 is silence),
-`clock` (the device's clock is `amount` seconds off), `battery` (falls `amount` % an hour).
+`clock` (the device's clock is `amount` seconds off), `battery` (falls `amount` % an hour). Of a whole device, and of
+those behind it: `dead` (says no more), `outage` (cannot be heard; sends afterwards what it had to say, as a back-fill).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, get_args
 
 from schemas.measures import BY_NAME
 
-FaultKind = Literal["stuck", "drift", "noise", "saturation", "dropout", "clock", "battery"]
+FaultKind = Literal["stuck", "drift", "noise", "saturation", "dropout", "clock", "battery", "dead", "outage"]
 KINDS: tuple[str, ...] = get_args(FaultKind)
 
 
@@ -52,7 +53,13 @@ def distort(fault: Fault, sensor: str, true: float, held: float, t_s: float, nor
 
 def is_lost(fault: Fault, t_s: float, uniform: float) -> bool:
     """Whether this message never leaves the device."""
-    return fault.kind == "dropout" and fault.holds(t_s, "") and uniform < fault.amount
+    share = {"dropout": fault.amount, "dead": 1.0}.get(fault.kind, 0.0)
+    return fault.holds(t_s, "") and uniform < share
+
+
+def is_held(fault: Fault, t_s: float) -> bool:
+    """Whether this message waits in the device."""
+    return fault.kind == "outage" and fault.holds(t_s, "")
 
 
 def clock_error_s(fault: Fault, t_s: float) -> float:

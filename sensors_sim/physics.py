@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sensors_sim.chance import F64, U64, normal
+from sensors_sim.chance import F64, U64, normal, uniform
 
 GROWTH_KW_S2 = {"slow": 0.00293, "medium": 0.01172, "fast": 0.0469, "ultrafast": 0.1876}
 """Heat release after t seconds is this times t²."""
@@ -30,23 +30,32 @@ _AMBIENT_C = 23.0
 _DRAUGHT_S = 600.0
 _GUST_S, _GUST_K = 15.0, 0.25
 """A stove that is opened, a hood that is switched: what a kitchen's air does within a minute."""
+_PUFF_S, _PUFF_MEDIAN, _PUFF_SPREAD = 600, 0.3, 0.55
+"""Steam comes in puffs: at most one in so many seconds, in %/m, lognormal. A lid is lifted, a wok is rinsed."""
+_PUFF_RISES_S, _PUFF_FADES_S = 6.0, 40.0
+_PUFF_K, _PUFF_RH = 0.8, 6.0
+"""What a puff of 1 %/m warms and moistens the air beside the sensor."""
 _NEVER = np.inf
 
 
 @dataclass(frozen=True, slots=True)
 class RoomSpec:
-    """A room as the sensors see it; lengths in m."""
+    """A room as the sensors see it; lengths in m. Each field is one number, or one a room (n,)."""
 
-    volume_m3: float = 60.0
-    height_m: float = 2.8
-    fuel_height_m: float = 0.9
-    sensor_radius_m: float = 1.8
+    volume_m3: float | F64 = 60.0
+    height_m: float | F64 = 2.8
+    fuel_height_m: float | F64 = 0.9
+    sensor_radius_m: float | F64 = 1.8
     """From the fire's axis, along the ceiling."""
-    air_changes_h: float = 2.0
-    response_time_index: float = 12.0
+    air_changes_h: float | F64 = 2.0
+    response_time_index: float | F64 = 12.0
     """(m·s)^½ of the heat sensor: a bare thermistor about 10, a sealed detector 50."""
-    cooking: float = 0.0
+    cooking: float | F64 = 0.0
     """1: a kitchen at full work warms by 4 K and hazes the air a little."""
+    steam: float | F64 = 0.0
+    """Puffs of steam an hour at full work."""
+    crowd: float | F64 = 0.0
+    """1: a room full of people is 2 K warmer."""
 
 
 def heat_release_kw(t_s: F64, growth: F64, initial: F64, peak: F64, burns_s: F64) -> F64:
@@ -89,6 +98,9 @@ class Rooms:
         self._still = self._air = self._temperature.copy()
         self._gust = np.zeros(n)
         self._activity = np.zeros(n)
+        self._puff_slot = -1
+        self._puff_at, self._puff_until = np.full(n, _NEVER), np.full(n, _NEVER)
+        self._puff, self._steam = np.zeros(n), np.zeros(n)
 
     def ignite(self, lane: int, at_s: float, growth: str, initial_kw: float, peak_kw: float, burns_s: float) -> None:
         """Start a fire; raises KeyError for a growth that is not in GROWTH_KW_S2."""
@@ -104,17 +116,18 @@ class Rooms:
         self._leak_at[lane], self._leak_until[lane] = at_s, at_s + lasts_s
         self._leak[lane] = litres_min / 60_000.0
 
-    def step(self, t_s: int, activity: F64, outdoor_k: float) -> None:
-        """Advance from t_s to t_s + 1. activity: (n,) 0..1, how busy; outdoor_k: the day's swing, in K."""
+    def step(self, t_s: int, activity: F64, outdoor_k: float | F64) -> None:
+        """Advance from t_s to t_s + 1. activity: (n,) 0..1, how busy; outdoor_k: by how many K the weather warms it."""
         spec, dt, now = self._spec, 1.0, t_s + 1.0
         self._activity = activity
         wander = normal(self._seeds, t_s + 1, 10)
         self._draught += -self._draught * dt / _DRAUGHT_S + wander * np.sqrt(2.0 * dt / _DRAUGHT_S)
         gust = normal(self._seeds, t_s + 1, 11)
         self._gust += -self._gust * dt / _GUST_S + gust * np.sqrt(2.0 * dt / _GUST_S)
-        warmth = _AMBIENT_C + outdoor_k + 0.3 * self._draught + 4.0 * spec.cooking * activity
+        warmth = _AMBIENT_C + outdoor_k + 0.3 * self._draught + (4.0 * spec.cooking + 2.0 * spec.crowd) * activity
         self._still = _relax(self._still, warmth, dt, 900.0) if t_s else warmth
-        self._air = self._still + _GUST_K * spec.cooking * self._gust
+        self._let_steam(t_s, activity)
+        self._air = self._still + _GUST_K * spec.cooking * self._gust + _PUFF_K * self._steam
         if not t_s:  # the first second finds a room that has been so for hours
             self._temperature = warmth
 
@@ -140,22 +153,36 @@ class Rooms:
         co_g_s = _FLAME_CO_G_G * flame_g_s + _SMOULDER_CO_G_G * smoulder_g_s
         self._co_g_m3 = self._co_g_m3 * keep + co_g_s * dt / spec.volume_m3
         extinction = _FLAME_EXTINCTION_M2_G * self._flame_g_m3 + _SMOULDER_EXTINCTION_M2_G * self._smoulder_g_m3
-        hazed = obscuration(extinction) + 0.1 + 0.3 * spec.cooking * activity
+        hazed = obscuration(extinction) + 0.1 + 0.3 * spec.cooking * activity + self._steam
         self._smoke = _relax(self._smoke, hazed, dt, 1.8 / jet_m_s)
         self._co_ppm = _relax(self._co_ppm, _CO_PPM_M3_G * self._co_g_m3 + 2.0 * spec.cooking * activity, dt, 15.0)
         leaking = (now > self._leak_at) & (now <= self._leak_until)
         self._gas_share = self._gas_share * keep + np.where(leaking, self._leak, 0.0) * dt / spec.volume_m3
         self._gas_lel = _relax(self._gas_lel, 100.0 * self._gas_share / _METHANE_LEL, dt, 9.0)
 
+    def _let_steam(self, t_s: int, activity: F64) -> None:
+        """A puff may come in each slot of ten minutes, the likelier the busier the kitchen is."""
+        spec, slot = self._spec, t_s // _PUFF_S
+        if slot != self._puff_slot:
+            self._puff_slot = slot
+            chance = -np.expm1(-spec.steam * activity * (_PUFF_S / 3600.0))
+            comes = uniform(self._seeds, slot, 30) < chance
+            at = slot * _PUFF_S + uniform(self._seeds, slot, 31) * (_PUFF_S - 60)
+            self._puff_at = np.where(comes, at, _NEVER)
+            self._puff_until = at + 8.0 + 30.0 * uniform(self._seeds, slot, 32)
+            self._puff = _PUFF_MEDIAN * np.exp(_PUFF_SPREAD * normal(self._seeds, slot, 17))
+        target = np.where((self._puff_at <= t_s) & (t_s < self._puff_until), self._puff, 0.0)
+        self._steam = _relax(self._steam, target, 1.0, np.where(target > self._steam, _PUFF_RISES_S, _PUFF_FADES_S))
+
     def read(self, measure: str) -> F64:
         """What a perfect sensor shows now, in the measure's unit. Raises KeyError for a measure a room has not."""
         if measure == "humidity":
-            return np.clip(52.0 - 1.2 * (self._temperature - _AMBIENT_C) + 6.0 * self._activity, 3.0, 100.0)
-        return {
-            "temperature": self._temperature,
-            "smoke": self._smoke,
-            "smoke_alarm": (self._smoke >= 6.0).astype(np.float64),
-            "co": self._co_ppm,
-            "co2": 420.0 + 500.0 * self._activity,
-            "gas": self._gas_lel,
-        }[measure]
+            dry = 52.0 - 1.2 * (self._temperature - _AMBIENT_C) + 6.0 * self._activity
+            return np.clip(dry + _PUFF_RH * self._steam, 3.0, 100.0)
+        if measure == "smoke_alarm":
+            return (self._smoke >= 6.0).astype(np.float64)
+        if measure == "co2":
+            return 420.0 + 500.0 * self._activity
+        return {"temperature": self._temperature, "smoke": self._smoke, "co": self._co_ppm, "gas": self._gas_lel}[
+            measure
+        ]

@@ -1,4 +1,4 @@
-"""Publishes a city over real MQTT with paho: QoS 1, each device a client with its last will, or several behind one.
+"""Publishes a city over real MQTT with paho: QoS 1, each device or gateway a client with its last will, or several one.
 
 One thread, one selector, however many clients.  Messages that a broker has not acknowledged wait in the client and go
 out again after a reconnect; a queue that is full drops its newest and counts it.
@@ -7,8 +7,9 @@ out again after a reconnect; a queue that is full drops its newest and counts it
 from __future__ import annotations
 
 import selectors
+import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,40 +68,61 @@ class Counts:
 
 
 def payload(message: Message, start_s: float | None) -> bytes:
-    """Telemetry JSON; with `ts` in epoch ms when `start_s`, the epoch time of the scenario's start, is given."""
+    """Telemetry JSON; with `ts` in epoch ms when `start_s`, the epoch time of the scenario's start, is given.
+
+    A back-fill is an array of such objects, and is nothing without their times.
+    """
+    if message.history:
+        return _encode([_object(ts_s, values, start_s) for ts_s, values in message.history])
+    return _encode(_object(message.ts_s, message.values, start_s))
+
+
+def _object(ts_s: float, values: Mapping[str, float], start_s: float | None) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if start_s is not None:
-        body["ts"] = round((start_s + message.ts_s) * 1000)
-    for name, value in message.values.items():
+        body["ts"] = round((start_s + ts_s) * 1000)
+    for name, value in values.items():
         body[name] = int(value) if BY_NAME[name.partition(".")[0]].flag else value
-    return _encode(body)
+    return body
 
 
 class Publisher:
     """Clients of one broker. Not thread-safe; call `poll` often, it does all the work of the sockets."""
 
     def __init__(
-        self, broker: Broker, devices: Sequence[tuple[str, str]], *, clients: int = 0, monotonic: Callable[[], float]
-    ) -> None:
-        """clients: 0 for one a device (with a last will each), else so many in all, which share the devices."""
+        self, broker: Broker, connections: Sequence[Sequence[tuple[str, str]]], *, clients: int = 0,
+        monotonic: Callable[[], float],
+    ) -> None:  # fmt: skip
+        """connections: devices by the connection they share; the first of each has the last will.
+
+        clients: 0 for one a connection, else so many in all, which share the devices.
+        """
         self.counts = Counts()
         self._selector = selectors.DefaultSelector()
         self._clients: list[_Client] = []
         self._of: dict[tuple[str, str], _Client] = {}
-        count = min(clients, len(devices)) or len(devices)
+        count = min(clients, len(connections)) or len(connections)
+        self._alone = count == len(connections)
         for i in range(count):
-            own = devices[i::count]
-            client = _Client(broker, own, with_will=count == len(devices), counts=self.counts, monotonic=monotonic)
+            own = [device for connection in connections[i::count] for device in connection]
+            client = _Client(broker, own, with_will=self._alone, counts=self.counts, monotonic=monotonic)
             self._clients.append(client)
             self._of.update(dict.fromkeys(own, client))
 
     def publish(self, message: Message, start_s: float | None) -> None:
         """Hand over one message; it leaves in the next `poll`."""
         client = self._of[message.enterprise, message.device]
+        if message.online is not None:
+            if self._alone:
+                client.come_back() if message.online else client.vanish(self._selector)
+            else:
+                word = b"online" if message.online else b"offline"
+                client.say_status(device_topic(message.enterprise, message.device, "status"), word)
+            return
         topic = device_topic(message.enterprise, message.device, "telemetry")
         if client.publish(topic, payload(message, start_s)):
             self.counts.sent += 1
-            self.counts.readings += len(message.values)
+            self.counts.readings += len(message.values) + sum(len(values) for _, values in message.history)
         else:
             self.counts.dropped += 1
 
@@ -139,7 +161,7 @@ class _Client:
         monotonic: Callable[[], float],
     ) -> None:
         self._broker, self._counts, self._monotonic = broker, counts, monotonic
-        self._devices = devices if with_will else ()
+        self._devices = devices[:1] if with_will else ()
         enterprise, device = devices[0]
         self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"sim-{enterprise}-{device}")
         if broker.username:
@@ -155,6 +177,22 @@ class _Client:
         self._connected = False
         self._tries = 0
         self._retry_at = 0.0
+        self._vanished = False
+
+    def vanish(self, selector: selectors.BaseSelector) -> None:
+        """Break the connection off, as a device without power does: the broker sends its last will."""
+        self._vanished = True
+        if self._registered is not None:
+            self._registered.shutdown(socket.SHUT_RDWR)
+            self._mqtt.loop_read()
+            self._gone(selector)
+
+    def come_back(self) -> None:
+        self._vanished = False
+        self._tries, self._retry_at = 0, 0.0
+
+    def say_status(self, topic: str, word: bytes) -> None:
+        self._status_mids.add(self._mqtt.publish(topic, word, qos=1, retain=True).mid)
 
     def publish(self, topic: str, body: bytes) -> bool:
         return self._mqtt.publish(topic, body, qos=1).rc in (
@@ -165,7 +203,7 @@ class _Client:
     def tend(self, selector: selectors.BaseSelector) -> None:
         now = self._monotonic()
         if self._registered is None:
-            if now < self._retry_at:
+            if self._vanished or now < self._retry_at:
                 return
             self._retry_at = now + _RETRY_S[min(self._tries, len(_RETRY_S) - 1)]
             self._tries += 1
@@ -213,8 +251,7 @@ class _Client:
         self._counts.connected += 1
         self._counts.connects += 1
         for device in self._devices:
-            info = self._mqtt.publish(device_topic(*device, "status"), b"online", qos=1, retain=True)
-            self._status_mids.add(info.mid)
+            self.say_status(device_topic(*device, "status"), b"online")
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         if mid in self._status_mids:

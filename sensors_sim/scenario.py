@@ -1,24 +1,19 @@
-"""What a scenario file and a shop file say: typed, checked, nothing run.
+"""What a scenario file says: who lives through it, when it starts, and what happens at which second. Nothing is run.
 
-A scenario names the kind of shop, the time of day at which it starts and the events at their seconds; a shop names its
-devices, their plants, their sensors and periods.  `sensors_sim/scenarios/` holds the files.
+`sensors_sim/scenarios/` holds the files.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
 from schemas.errors import ConfigError
-from schemas.identity import CHANNEL, NAME
-from schemas.measures import BY_NAME
 from sensors_sim.faults import FaultKind
-
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+from sensors_sim.trade import NotNegative, Positive, Share, Trade, check_trade
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
@@ -26,8 +21,10 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Seconds from the scenario's start."""
     where: str
     """The device whose plant it befalls."""
+    trade: str = ""
+    """Befalls enterprises of this trade alone."""
     shops: tuple[int, ...] = ()
-    """Numbers from 1; those that are not there are left out."""
+    """Numbers from 1 among those that have the device; those that are not there are left out."""
     share: Share = 0.0
     """Of all shops, drawn by the seed; beside `shops`."""
     lasts: Positive = 86_400.0
@@ -74,86 +71,45 @@ class SensorFault(_Event, frozen=True, kw_only=True, tag="fault"):
 Event: TypeAlias = Fire | Smoulder | GasLeak | Overload | BadJoint | Leakage | SensorFault
 
 
-class SensorPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    """measure[.channel]"""
-    every: NotNegative = 0.0
-    """Seconds between its readings; 0: with every message of its device."""
-
-    @property
-    def measure(self) -> str:
-        return self.name.partition(".")[0]
-
-    @property
-    def channel(self) -> str:
-        return self.name.partition(".")[2]
-
-
-class DevicePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    plant: Annotated[str, msgspec.Meta(pattern="^(room|panel)$")]
-    period: Annotated[int, msgspec.Meta(ge=1)]
-    sensors: tuple[SensorPlan, ...]
-    spec: dict[str, float] = {}
-    """Fields of RoomSpec or PanelSpec that differ from their defaults."""
-
-
-class ShopPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    says: str
-    trade: str
-    activity: tuple[tuple[float, float], ...]
-    """(hour of day, how busy from 0 to 1), joined by straight lines."""
-    device: tuple[DevicePlan, ...]
-
-
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     says: str
-    starts_at: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
-    """Local time of day of its first second."""
+    starts_at: Annotated[str, msgspec.Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = ""
+    """Local time of day of its first second; empty: whatever the clock shows."""
+    date: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d$")] = "2026-05-13"
+    """The day on which it starts, for season and weekday: a Wednesday in spring."""
     seconds: Positive
     """How long it takes until all it shows has happened."""
-    shop: str
+    shop: str = ""
+    """The one kind of shop; empty: a city of all trades."""
     event: tuple[Event, ...] = ()
-
-    @property
-    def start_of_day_s(self) -> int:
-        hour, _, minute = self.starts_at.partition(":")
-        return int(hour) * 3600 + int(minute) * 60
 
 
 T = TypeVar("T")
 
 
 def parse(text: str, form: type[T], name: str) -> T:
-    """Read a TOML text as a `Scenario` or a `ShopPlan`. Raises ConfigError that names file and field."""
+    """Read a TOML text as a `Scenario` or a `Trade`. Raises ConfigError that names file and field."""
     try:
         read = msgspec.convert(tomllib.loads(text), form)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{name} is not a {form.__name__}: {error}.", mend="Compare with quiet_day.toml.") from error
-    if isinstance(read, ShopPlan):
-        _check_names(read, name)
+    if isinstance(read, Trade):
+        check_trade(read, name)
     return read
 
 
-def check(scenario: Scenario, shop: ShopPlan, name: str) -> None:
-    """Raises ConfigError when an event befalls a device that the shop has not."""
-    devices = {device.name: device for device in shop.device}
+def check(scenario: Scenario, trades: Sequence[Trade], name: str) -> None:
+    """Raises ConfigError when an event befalls a device that no shop of its trade has."""
     for event in scenario.event:
+        ours = [trade for trade in trades if event.trade in ("", trade.trade)]
+        if not ours:
+            raise ConfigError(f"{name}: no trade is called {event.trade!r}.", field="trade")
         wanted = "room" if isinstance(event, Fire | Smoulder | GasLeak) else "panel"
-        device = devices.get(event.where)
-        if device is None or (not isinstance(event, SensorFault) and device.plant != wanted):
+        devices = [device for trade in ours for device in trade.device if device.name == event.where]
+        if not devices or (not isinstance(event, SensorFault) and any(d.plant != wanted for d in devices)):
+            there = dict.fromkeys(device.name for trade in ours for device in trade.device)
             raise ConfigError(
                 f"{name}: no {wanted} of this shop is called {event.where!r}.",
                 field="where",
-                mend=f"Its devices are {', '.join(devices)}.",
+                mend=f"Its devices are {', '.join(there)}.",
             )
-
-
-def _check_names(shop: ShopPlan, name: str) -> None:
-    for device in shop.device:
-        for sensor in device.sensors:
-            known = sensor.measure in BY_NAME and (not sensor.channel or CHANNEL.match(sensor.channel))
-            if not NAME.match(device.name) or not known:
-                raise ConfigError(
-                    f"{name}: {device.name}/{sensor.name} is no device/measure[.channel].", field="sensors"
-                )

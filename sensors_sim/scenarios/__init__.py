@@ -1,4 +1,4 @@
-"""The scenarios and shops that come with Tocsin, and reading one from a file of one's own."""
+"""The scenarios that come with Tocsin, and reading one from a file of one's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from importlib import resources
 from pathlib import Path
 
 from schemas.errors import ConfigError
-from sensors_sim.scenario import Scenario, ShopPlan, check, parse
+from sensors_sim.scenario import Scenario, check, parse
+from sensors_sim.trade import Trade
+from sensors_sim.trades import all_trades
 
 _SHOP = "shop_"
 
@@ -17,8 +19,8 @@ def names() -> list[str]:
     return sorted(f.removesuffix(".toml") for f in files if f.endswith(".toml") and not f.startswith(_SHOP))
 
 
-def load(name: str) -> tuple[Scenario, ShopPlan]:
-    """The scenario called `name`, or the one in the file of that path, with its shop. Raises ConfigError."""
+def load(name: str) -> tuple[Scenario, tuple[Trade, ...]]:
+    """The scenario called `name`, or the one in the file of that path, with its trades. Raises ConfigError."""
     if name in names():
         text = _own(name)
     elif name.endswith(".toml"):
@@ -29,12 +31,16 @@ def load(name: str) -> tuple[Scenario, ShopPlan]:
     else:
         raise ConfigError(f"no scenario is called {name!r}.", mend=f"There are: {', '.join(names())}.")
     scenario = parse(text, Scenario, name)
+    trades = (_shop(name, scenario.shop),) if scenario.shop else all_trades()
+    check(scenario, trades, name)
+    return scenario, trades
+
+
+def _shop(scenario: str, shop: str) -> Trade:
     try:
-        shop = parse(_own(_SHOP + scenario.shop), ShopPlan, scenario.shop)
+        return parse(_own(_SHOP + shop), Trade, shop)
     except FileNotFoundError as error:
-        raise ConfigError(f"{name}: no shop is called {scenario.shop!r}.", field="shop") from error
-    check(scenario, shop, name)
-    return scenario, shop
+        raise ConfigError(f"{scenario}: no shop is called {shop!r}.", field="shop") from error
 
 
 def _own(name: str) -> str:

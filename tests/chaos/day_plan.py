@@ -20,10 +20,12 @@ import numpy.typing as npt
 from schemas.identity import id_of
 from schemas.mqtt import V311, Publish, encode
 from schemas.topics import device_topic
-from sensors_sim.city import City, enterprise_name
+from sensors_sim.city import City
 from sensors_sim.publisher import payload
-from sensors_sim.scenario import Event, Scenario, SensorFault, ShopPlan
+from sensors_sim.scenario import Event, Scenario, SensorFault
 from sensors_sim.scenarios import load, names
+from sensors_sim.town import enterprise_name
+from sensors_sim.trade import Trade
 
 STEP_S = 10
 """The clock moves by so much; above 10 s Tocsin would call it a hole in its ticks."""
@@ -137,7 +139,7 @@ class Day:
 
 def make_day(plan: DayPlan, folder: Path) -> Day:
     """Write the files, a process for each kind of shop."""
-    kinds = sorted({load(name)[0].shop for name in names()})
+    kinds = sorted({load(name)[0].shop for name in names()} - {""})
     sizes = [plan.shops // len(kinds) + (i < plan.shops % len(kinds)) for i in range(len(kinds))]
     firsts = [1 + sum(sizes[:i]) for i in range(len(kinds))]
     files = [folder / f"{kind}.packets" for kind in kinds]
@@ -158,7 +160,7 @@ def make_day(plan: DayPlan, folder: Path) -> Day:
 def _make_shops(plan: DayPlan, kind: str, first: int, shops: int, file: Path) -> Day:
     """One kind of shop. Fails where more is sent in a step than one connection may send at once."""
     scenario, shop, lanes = _everything(plan, kind, shops)
-    city = City(scenario, shop, shops, plan.seed, first)
+    city = City(scenario, [shop], shops, plan.seed, first)
     ahead = {
         (enterprise_name(first - 1 + lane), event.where)
         for event in scenario.event if isinstance(event, SensorFault) and event.kind == "clock"
@@ -209,7 +211,7 @@ def _read(file: Path) -> Iterator[tuple[int, bytes]]:
             yield count, packed.read(size)
 
 
-def _everything(plan: DayPlan, kind: str, shops: int) -> tuple[Scenario, ShopPlan, list[int]]:
+def _everything(plan: DayPlan, kind: str, shops: int) -> tuple[Scenario, Trade, list[int]]:
     """A scenario in which all of this kind of shop happen, the shop in its own pace, and who they befall."""
     chance = random.Random(f"{plan.seed}-{kind}")
     found = {name: load(name) for name in names()}
@@ -225,7 +227,7 @@ def _everything(plan: DayPlan, kind: str, shops: int) -> tuple[Scenario, ShopPla
             befallen += lanes.values()
             events += [_moved(event, at, lanes) for event in scenario.event if lanes]
     quiet = load(_QUIET)[0]
-    shop = next(iter(ours.values()))[1]
+    (shop,) = next(iter(ours.values()))[1]
     slow = [msgspec.structs.replace(d, period=d.period * plan.slower) for d in shop.device]
     merged = msgspec.structs.replace(
         quiet, starts_at=f"{plan.from_hour:02d}:00", seconds=float(plan.seconds), shop=kind, event=tuple(events)

@@ -87,7 +87,9 @@ def test_a_broker_that_is_not_there_is_told_with_a_mend() -> None:
 @pytest.mark.parametrize("clients", [0, 1])
 def test_what_a_killed_broker_never_acknowledged_goes_out_again(broker: Mosquitto, clients: int) -> None:
     devices = [("shop-0001", "kitchen"), ("shop-0002", "kitchen")]
-    publisher = Publisher(Broker("127.0.0.1", broker.port), devices, clients=clients, monotonic=time.monotonic)
+    publisher = Publisher(
+        Broker("127.0.0.1", broker.port), [[d] for d in devices], clients=clients, monotonic=time.monotonic
+    )
     publisher.publish(Message(0.0, 0.0, *devices[0], {"temperature": 20.0}), None)
     poll_until(publisher, 1)
     broker.kill()
@@ -118,7 +120,7 @@ def test_a_device_says_online_and_offline_and_its_will_when_it_dies(broker: Mosq
     for _ in range(3):
         listener.loop(0.1)
     publisher = Publisher(
-        Broker("127.0.0.1", broker.port), [("shop-0001", "kitchen")], clients=0, monotonic=time.monotonic
+        Broker("127.0.0.1", broker.port), [[("shop-0001", "kitchen")]], clients=0, monotonic=time.monotonic
     )
     hear(1, publisher)
     thief = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sim-shop-0001-kitchen")

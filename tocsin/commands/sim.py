@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,21 +13,31 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from schemas.errors import ServiceAway
+from schemas.errors import ConfigError, ServiceAway
 from sensors_sim.city import City
 from sensors_sim.publisher import Broker, Counts, Publisher, drive
+from sensors_sim.register import register
 from sensors_sim.scenarios import load, names
+from sensors_sim.town import Shop, settle
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 _DRAIN_S = 10.0
+_LOCAL_S = 8 * 3600
+"""The city lives by the clock of Asia/Shanghai."""
 
 
 @app.command()
 def sim(
     scenario: Annotated[str, typer.Argument(help=f"One of {', '.join(names())}, or a .toml file of yours.")],
     broker: Annotated[str, typer.Option(help="The MQTT endpoint.")] = "mqtt://127.0.0.1:1883",
-    shops: Annotated[int, typer.Option(min=1, max=100_000, help="How many shops live through it.")] = 20,
+    shops: Annotated[
+        int, typer.Option("--shops", "--enterprises", min=1, max=100_000, help="How many live through it.")
+    ] = 20,
+    registry: Annotated[
+        Path | None,
+        typer.Option(help="Write what a registry knows of them into this folder, as CSV, and publish nothing."),
+    ] = None,
     first: Annotated[int, typer.Option(min=1, help="Number of the first shop, for cities side by side.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings.")] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=1000.0, help="Times as fast as life.")] = 1.0,
@@ -35,7 +47,7 @@ def sim(
     ] = None,
     clients: Annotated[
         int,
-        typer.Option(min=0, help="So many connections that share the devices; 0: one a device, with its last will."),
+        typer.Option(min=0, help="So many connections; 0: one a device or gateway, with its last will."),
     ] = 0,
     ts: Annotated[bool, typer.Option(help="Send the device's time with each message.")] = True,
     username: Annotated[str, typer.Option(help="Log in as this user.")] = "",
@@ -46,13 +58,16 @@ def sim(
 ) -> None:
     """Publish a simulated city's readings: quiet shops, and whatever the scenario lets happen.
 
-    For example: `tocsin sim kitchen_fire --broker mqtt://127.0.0.1:1883 --shops 20 --seconds 60`
+    For example: `tocsin sim city --enterprises 300 --broker mqtt://127.0.0.1:1883`
     """
-    plan, shop = load(scenario)
+    plan, trades = load(scenario)
+    if registry is not None:
+        _write_registry(registry, settle(trades, shops, seed, first))
+        return
     length_s = plan.seconds if seconds is None else seconds * speed
-    city = City(plan, shop, shops, seed, first)
+    city = City(plan, trades, shops, seed, first, None if plan.starts_at else time.time() + _LOCAL_S)
     publisher = Publisher(
-        Broker.parse(broker, username, password), city.devices, clients=clients, monotonic=time.monotonic
+        Broker.parse(broker, username, password), city.connections, clients=clients, monotonic=time.monotonic
     )
     counts = publisher.counts
     began = time.monotonic()
@@ -83,6 +98,15 @@ def sim(
         sys.stdout.write(msgspec.json.encode(counts).decode() + "\n")
     if publisher.waiting:
         raise ServiceAway("mqtt", f"{publisher.waiting} messages were never acknowledged by {broker}")
+
+
+def _write_registry(folder: Path, shops: Sequence[Shop]) -> None:
+    if not all(shop.trade.facts for shop in shops):
+        raise ConfigError("a scenario of one kind of shop has no registry.", mend="Use `tocsin sim city`.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in register(shops).files().items():
+        (folder / name).write_text(text, "utf-8")
+        sys.stdout.write(f"{folder / name}: {text.count(chr(10)) - 1} rows\n")
 
 
 def _picture(scenario: str, passed_s: float, length_s: float, counts: Counts) -> str:
