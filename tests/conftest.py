@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.timescale import Timescale
     from tocsin.local.kafka import Kafka
 
+os.environ.setdefault("TOCSIN_CONSOLE", "no")
+"""Only tests of the web console pay for its process."""
 _names = (f"test_{number}" for number in itertools.count(1))
 
 

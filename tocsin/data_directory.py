@@ -20,6 +20,8 @@ class Running(msgspec.Struct, frozen=True):
     pid: int
     mqtt_port: int
     http_port: int
+    console_port: int = 0
+    """Of the web console, 0 where there is none."""
 
 
 @dataclass

@@ -306,7 +306,7 @@ class OneProcess(Process):
         ]
 
     def first_link(self) -> str:
-        """Where the first administrator logs in, once; empty when somebody can get in already, or there is no console."""
+        """Where the first administrator logs in, once; empty when somebody can get in, or there is no console."""
         if not self.settings.console:
             return ""
         with closing(Accounts(self.dsn, self._now_us)) as accounts:

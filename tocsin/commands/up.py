@@ -56,6 +56,10 @@ def up(
             f"http://{settings.http_host}:{addresses.http_port}; its token and all data are in {settings.data}. "
             "Ctrl-C ends it."
         )
+        if addresses.console_port:
+            console.print(f"The console is on http://{settings.http_host}:{addresses.console_port}.")
+        if link := process.first_link():
+            console.print(f"The first administrator logs in here, once, within a day: {link}")
         process.wait()
     finally:
         process.stop()

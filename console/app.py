@@ -1,0 +1,152 @@
+"""The web console: NiceGUI's pages beside the API, over the same services.
+
+`make_console` is called once a process: NiceGUI keeps its pages for the whole process. Nothing is loaded from
+elsewhere: what a browser needs is in the wheels, or in `static/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from nicegui import app as pages_app
+from nicegui import core, ui
+
+from console.entry import make_entry
+from console.feed import Feed
+from console.guard import session_of, viewer_of
+from console.pages import PAGES
+from console.pages.frame import framed, message
+from console.pages.page import At, Page
+from console.services import Services
+from console.words import words_of
+from registry.accounts import Accounts
+from schemas.errors import ServiceAway, TocsinError
+from schemas.viewers import NotAllowed
+
+STATIC = Path(__file__).parent / "static"
+_YEAR_S = 365 * 24 * 3600
+RECONNECT_S = 10.0
+"""A page whose browser has been away for so long is forgotten; the browser then loads it anew, by itself."""
+
+
+@dataclass(slots=True)
+class House:
+    """What pages stand on."""
+
+    services: Services
+    accounts: Accounts
+    feed: Feed
+    language: str
+    """Of who has not said theirs."""
+    static: str
+    """Where `static/` is served: a new address when a file in it has changed."""
+
+
+def make_console(
+    app: FastAPI,
+    services: Services,
+    accounts: Accounts,
+    *,
+    now_us: Callable[[], int],
+    judged_us: Callable[[], int | None],
+    language: str = "en",
+) -> FastAPI:
+    """Add the pages to `app`, which has the API, its guard and its errors. Served with its lifespan on."""
+    feed = Feed(services.live, now_us, judged_us)
+    house = House(services, accounts, feed, language, f"/static/{_fingerprint()}")
+    pages_app.add_static_files(house.static, STATIC, max_cache_age=_YEAR_S)
+    ui.add_head_html(f'<link rel="stylesheet" href="{house.static}/tocsin.css">', shared=True)
+    app.include_router(make_entry(house))
+    for page in PAGES:
+        _serve(house, page)
+    ui.run_with(
+        app,
+        title="Tocsin",
+        favicon=STATIC / "bell.svg",
+        dark=None,
+        tailwind=False,
+        reconnect_timeout=RECONNECT_S,
+        show_welcome_message=False,
+        binding_refresh_interval=None,
+    )
+    core.sio.cors_allowed_origins = None
+    app.router.lifespan_context = _with_feed(app, feed)
+    return app
+
+
+def _with_feed(app: FastAPI, feed: Feed) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(served: FastAPI) -> AsyncIterator[None]:
+        async with inner(served):
+            beating = asyncio.create_task(feed.run())
+            try:
+                yield
+            finally:
+                beating.cancel()
+
+    return lifespan
+
+
+def _serve(house: House, page: Page) -> None:
+    async def serve(request: Request) -> None:
+        viewer = viewer_of(request)
+        words = words_of(viewer.language)
+        hall = await house.feed.hall(viewer)
+        at = At(
+            house, viewer, words, request, house.feed.beat_of(hall, words.language), lambda: _still_in(house, request)
+        )
+        with framed(at, page, PAGES) as reader:
+            at.reader = reader
+            await _build(at, page)
+
+    serve.__name__ = f"page_{page.name}"
+    ui.page(page.path, response_timeout=20.0, dark=None)(serve)
+
+
+async def _build(at: At, page: Page) -> None:
+    """The page, or why it cannot be shown."""
+    words = at.words
+    try:
+        if page.act is not None:
+            at.viewer.must(page.act)
+        await page.build(at)
+    except NotAllowed:
+        message(words("frame.not_allowed_title"), words("frame.not_allowed"), "lock", ("/", words("frame.back")))
+    except ServiceAway:
+        message(words("frame.away_title"), words("frame.away"), "cloud_off")
+        # Asked until it answers, then loaded anew.
+        ui.timer(2.0, lambda: ui.run_javascript("window.tocsin.reload && window.tocsin.reload()"))
+    except TocsinError as error:
+        if not type(error).__name__.startswith("Unknown"):
+            raise
+        message(words("frame.not_there_title"), words("frame.not_there"), "search_off", ("/", words("frame.back")))
+
+
+async def _still_in(house: House, request: Request) -> bool:
+    """Whether the session with which the page was opened is still good; yes while the database is away."""
+    token = session_of(request.headers)
+    if not token:
+        return True  # by a key or the house's token: they hold as long as the page
+    is_known, viewer = house.accounts.known(token)
+    if is_known:
+        return viewer is not None
+    try:
+        return await asyncio.to_thread(house.accounts.viewer_of, token) is not None
+    except ServiceAway:
+        return True
+
+
+def _fingerprint() -> str:
+    found = sha256()
+    for file in sorted(STATIC.iterdir()):
+        found.update(file.name.encode() + file.read_bytes())
+    return found.hexdigest()[:12]

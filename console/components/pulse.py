@@ -1,0 +1,27 @@
+"""The line to the browser: a beat a second, the bell for reds, and a banner when either stays away (`pulse.js`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import ui
+
+from console.words import Words
+
+
+class Pulse(ui.element, component="pulse.js"):
+    """Stands in the frame of every page."""
+
+    def __init__(self, words: Words, first: dict[str, Any], login: str) -> None:
+        """first: the beat as of the page's making.  login: where a browser goes whose session has ended."""
+        super().__init__()
+        self._props["texts"] = words.of("pulse")
+        self._props["language"] = words.language
+        self._props["first"] = first
+        self._props["login"] = login
+
+    def take(self, beat: dict[str, Any]) -> None:
+        self.run_method("take", beat)
+
+    def expired(self) -> None:
+        self.run_method("expired")

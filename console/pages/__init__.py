@@ -1,0 +1,8 @@
+"""The pages, in the order of the menu."""
+
+from __future__ import annotations
+
+from console.pages import watch
+from console.pages.page import Page
+
+PAGES: tuple[Page, ...] = (watch.PAGE,)

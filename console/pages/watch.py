@@ -1,0 +1,46 @@
+"""Watch: the open alarms of a duty desk, worst first, and what people do about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import context
+
+from console.acts import Acts
+from console.components.alarm_list import AlarmList
+from console.pages.page import At, Page
+from schemas.viewers import Act
+
+
+async def build(at: At) -> None:
+    feed = at.house.feed
+    hall = await feed.hall(at.viewer)
+    acts = Acts(at)
+
+    async def act(asked: dict[str, Any]) -> None:
+        if asked.get("act") == "whole":
+            if hall.rows is not None:
+                shown.change(hall.rows.whole())
+            return
+        key = str(asked.get("key", ""))
+        refusal = await acts.do(asked)
+        if not context.client.is_deleted:
+            shown.answered(key, refusal, ok=not refusal)
+
+    first: dict[str, Any] = (
+        hall.rows.whole()
+        if hall.rows is not None
+        else {"rows": [], "total": 0, "grades": {}, "quiet_since": None, "number": 0}
+    )
+    shown = AlarmList(
+        at.words,
+        first,
+        me=at.viewer.name,
+        may={"acknowledge": at.may(Act.ACKNOWLEDGE), "direct": at.may(Act.DIRECT)},
+        districts={},
+        on_act=act,
+    )
+    at.reader.change = shown.change
+
+
+PAGE = Page("watch", "/", build, Act.SEE_ALARMS, "notifications_active")

@@ -1,0 +1,58 @@
+"""The web console's process: `python -m tocsin.console_process`, a child of `tocsin up`; no page costs the engine time.
+
+Its settings are the first line of its standard input, as JSON; the rest of that pipe is its lifeline: when it closes,
+the parent is gone or wants it to end. It serves the listening socket that it inherits, so a child that takes over from
+one that died answers whoever has been waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+import msgspec
+
+from tocsin.clocks import clock_of
+from tocsin.console_child import ConsoleSettings
+from tocsin.console_parts import ConsoleParts
+from tocsin.http_server import HttpServer
+from tocsin.logs import configure
+from tocsin.parts import House
+
+_STDIN = 0
+
+
+def main() -> int:
+    """Serve until told to stop. Returns the exit code."""
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ConsoleSettings)
+    configure()
+    house = House(clock_of(settings.clock_file, settings.led_clock))
+    threading.Thread(target=house.run, name="console-house", daemon=True).start()
+    parts = ConsoleParts(settings, house.now_us)
+    bound = socket.socket(fileno=int(sys.argv[1]))
+    server = HttpServer(parts.app(), "", 0, bound=bound, lifespan="on")
+
+    def live() -> None:
+        # Not by sys.stdin: a thread that waits in it keeps the interpreter from ending.
+        while os.read(_STDIN, 4096):
+            pass
+        server.stop()
+
+    threading.Thread(target=live, name="console-lifeline", daemon=True).start()
+    # The parent decides: a Ctrl-C on the terminal reaches both, and the lifeline then closes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    # Not in the main thread, where the server would take the signals for itself.
+    serving = threading.Thread(target=server.run, name="console-http")
+    serving.start()
+    serving.join()
+    house.stop()
+    parts.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
