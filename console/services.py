@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from alerting.people import People
 from console.live import Live
+from registry.accounts import Accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,4 @@ class Services:
 
     people: People
     live: Live
+    accounts: Accounts | None = None
