@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -17,12 +16,13 @@ import msgspec
 from alerting import views
 from alerting.database import Connection
 from alerting.life import Alarm, acknowledge, refusal_of_acknowledgement
+from alerting.lists import Wanted, keys_of
 from alerting.ports import Clock
 from alerting.sql import load_queries
 from alerting.store import alarm_of
 from alerting.viewing import Viewing
 from alerting.views import AlarmDetail, AlarmPage, AlarmView, Command, Place, WatchedAlarm
-from schemas.alarms import Grade, Kind, decode_event
+from schemas.alarms import Grade, decode_event
 from schemas.errors import ConfigError, TocsinError
 from schemas.viewers import Act, Viewer
 
@@ -51,28 +51,6 @@ class NotPossible(TocsinError):
     """What was asked does not fit what is: said why, nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which alarms, in which order. None or empty means all."""
-
-    open: bool | None = True
-    grades: Sequence[Grade] | None = None
-    kinds: Sequence[Kind] | None = None
-    enterprises: Sequence[str] | None = None
-    districts: Sequence[str] | None = None
-    device: str = ""
-    acknowledged: bool | None = None
-    assigned_to: str = ""
-    verdict: str = ""
-    text: str = ""
-    """In names, codes and addresses of the enterprise, its zones and the device."""
-    since_us: int | None = None
-    """Raised at or after."""
-    until_us: int | None = None
-    """Raised before."""
-    order: Literal["worst", "newest"] = "worst"
-
-
 class People:
     """The services behind the API, the pages and the command. Raises ServiceAway when PostgreSQL is away."""
 
@@ -90,19 +68,8 @@ class People:
         """A page: open before ended, worst first, newest first; or newest first."""
         viewer.must(Act.SEE_ALARMS)
         limit = max(1, min(limit, LONGEST_PAGE))
-        row = viewer.parameters() | {
-            "open": wanted.open,
-            "grades": None if wanted.grades is None else [int(grade) for grade in wanted.grades],
-            "kinds": None if wanted.kinds is None else [kind.value for kind in wanted.kinds],
-            "enterprises": None if wanted.enterprises is None else list(wanted.enterprises),
-            "at_open": after and after.open,
-            "at_grade": after and after.grade,
-            "at_raised_us": after and after.raised_us,
-            "at_key": after and after.key,
-            "limit": limit + 1,
-        }
         with self._viewing.transaction(viewer) as connection:
-            keys = [key for (key,) in connection.execute(_Q["list_alarms"], row).fetchall()]
+            keys = keys_of(connection, viewer, wanted, limit + 1, after)
             alarms = _watched(connection, viewer, keys[:limit])
         more = len(keys) > limit and alarms
         return AlarmPage(alarms, views.encode_cursor(views.place_of(alarms[-1])) if more else "")
@@ -110,13 +77,9 @@ class People:
     def watch(self, viewer: Viewer, limit: int = LONGEST_PAGE) -> views.Watched:
         """The open alarms, worst first, with how many there are."""
         viewer.must(Act.SEE_ALARMS)
-        row = viewer.parameters() | {
-            "open": True, "grades": None, "kinds": None, "enterprises": None, "at_open": None, "at_grade": None,
-            "at_raised_us": None, "at_key": None, "limit": limit,
-        }  # fmt: skip
         with self._viewing.transaction(viewer, one_moment=True) as connection:
-            counts = connection.execute(_Q["count_open"], row).fetchall()
-            keys = [key for (key,) in connection.execute(_Q["list_alarms"], row).fetchall()]
+            counts = connection.execute(_Q["count_open"], viewer.parameters()).fetchall()
+            keys = keys_of(connection, viewer, Wanted(), limit, None)
             alarms = _watched(connection, viewer, keys)
             now = connection.execute("SELECT (extract(epoch FROM now()) * 1e6)::bigint").fetchone()
         assert now is not None

@@ -4,18 +4,6 @@
 -- Whether row security stands behind the queries (migration 0013).
 SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tocsin_viewer')
 
--- name: list_alarms
--- A page of alarms: open before ended, worst first, newest first; after the cursor's place.
-SELECT key FROM alarms a
-WHERE tocsin_sees(a.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
-  AND (%(open)s::boolean IS NULL OR open = %(open)s)
-  AND (%(grades)s::smallint[] IS NULL OR grade = ANY (%(grades)s))
-  AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
-  AND (%(enterprises)s::text[] IS NULL OR enterprise = ANY (%(enterprises)s))
-  AND (%(at_open)s::boolean IS NULL
-       OR (open, grade, raised_us, key) < (%(at_open)s, %(at_grade)s, %(at_raised_us)s, %(at_key)s))
-ORDER BY open DESC, grade DESC, raised_us DESC, key DESC LIMIT %(limit)s
-
 -- name: watched
 -- Alarms with where they are and what people did about them, in the order of their keys.
 SELECT a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body,

@@ -13,20 +13,20 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 
-from console import api_alarms
+from console import api_alarms, api_stream
 from console.errors import SCHEMA, answer_errors
 from console.guard import Guard
 from console.health import Troubles, health_router
 from console.services import Services
 
-_SHAPES: tuple[type, ...] = (*api_alarms.SHAPES,)
+_SHAPES: tuple[type, ...] = (*api_alarms.SHAPES, *api_stream.SHAPES)
 
 
 def make_api(services: Services, registry: CollectorRegistry, troubles: Troubles, token: str) -> FastAPI:
     """An ASGI app. token: what `/api/` asks for, at least 16 characters."""
     app = FastAPI(title="Tocsin", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     answer_errors(app)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, accounts=services.accounts)
     app.include_router(health_router(registry, troubles))
     add_api(app, services)
     return app
@@ -34,6 +34,7 @@ def make_api(services: Services, registry: CollectorRegistry, troubles: Troubles
 
 def add_api(app: FastAPI, services: Services) -> None:
     """Mount `/api/v1`; the app has its errors and its guard already."""
+    app.include_router(api_stream.stream_router(services.live), prefix="/api/v1")
     app.include_router(api_alarms.alarms_router(services.people), prefix="/api/v1")
     document: dict[str, Any] = {}
 

@@ -9,7 +9,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from alerting.people import ASKED, LONGEST_PAGE, People, Wanted
+from alerting.lists import Wanted
+from alerting.people import ASKED, LONGEST_PAGE, People
 from alerting.views import (
     AlarmDetail,
     AlarmPage,
@@ -22,7 +23,8 @@ from alerting.views import (
     WatchedAlarm,
     decode_cursor,
 )
-from console.api_shapes import NO_NUL, Code, IdempotencyKey, answer, answers, content, viewer_of
+from console.api_shapes import NO_NUL, Code, IdempotencyKey, answer, answers, content
+from console.guard import viewer_of
 from schemas.alarms import Grade, Kind
 from schemas.errors import ConfigError
 from schemas.viewers import Viewer, house

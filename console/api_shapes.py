@@ -10,8 +10,6 @@ import msgspec
 from fastapi import Header, Request, Response
 from pydantic import StringConstraints
 
-from console.guard import viewer_of as viewer_of
-
 Responses = dict[int | str, dict[str, Any]]
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in text
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]

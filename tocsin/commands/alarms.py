@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from alerting.people import ASKED, REFUSED, NotPossible, People, Wanted
+from alerting.lists import Wanted
+from alerting.people import ASKED, REFUSED, NotPossible, People
 from alerting.views import AlarmDetail, AlarmView, WatchedAlarm, decode_cursor
 from schemas.alarms import Grade, Kind
 from schemas.errors import ConfigError

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from schemas.errors import TocsinError
+from schemas.viewers import house
 from tocsin.logs import configure
 from tocsin.settings import Settings
 
@@ -42,7 +43,7 @@ def demo(
 
 
 def _run(console: Console, settings: Settings, scenario: str, shops: int, seed: int, seconds: float | None) -> None:
-    from alerting.people import Wanted  # noqa: PLC0415  --help needs none of these
+    from alerting.lists import Wanted  # noqa: PLC0415  --help needs none of these
     from tocsin.demo import Picture, Seen, watch  # noqa: PLC0415
     from tocsin.one_process import OneProcess  # noqa: PLC0415
 
@@ -73,7 +74,7 @@ def _run(console: Console, settings: Settings, scenario: str, shops: int, seed: 
                 received=process.door.counts.messages,
                 judged=process.judging.readings,
                 stored=known.store.stored if known else 0,
-                alarms=process.people.list_alarms(Wanted(open=True)).alarms,
+                alarms=process.people.list_alarms(house(), Wanted(open=True)).alarms,
             )
 
         def ended() -> bool:
