@@ -1,53 +1,46 @@
-"""How the web console is put together; in both ways of running, and in whichever process."""
+"""How the web console is put together, in a cluster and beside the one process alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from alerting.people import People
-from console.api import add_api
+from console.api import make_api
 from console.app import make_console
-from console.errors import answer_errors
-from console.guard import Guard
+from console.health import Troubles
 from console.live import Live
 from console.services import Services
 from registry.accounts import Accounts
-from tocsin.console_child import ConsoleSettings
 from tocsin.crew import Crew
 from tocsin.parts import readings_around
 from tocsin.standing.watch import Watch
 
 
 class ConsoleParts:
-    """Threads and services of a console. `app` once; then `close`."""
+    """Services over PostgreSQL alone, and the threads that they need, in `crew`. `app` once; `close` at the end."""
 
-    def __init__(self, settings: ConsoleSettings, now_us: Callable[[], int]) -> None:
-        self._settings = settings
+    def __init__(self, dsn: str, now_us: Callable[[], int], crew: Crew) -> None:
         self._now_us = now_us
-        self.people = People(settings.dsn, now_us, readings_around(settings.dsn))
-        self.accounts = Accounts(settings.dsn, now_us)
-        self.live = Live(settings.dsn, self.people)
-        self.watch = Watch(settings.dsn)
-        self._crew = Crew()
-        self._crew.start("live", self.live.run, self.live.stop)
-        self._crew.start("watch", self.watch.run, self.watch.stop)
+        self.people = People(dsn, now_us, readings_around(dsn))
+        self.accounts = Accounts(dsn, now_us)
+        self.live = Live(dsn, self.people)
+        self.watch = Watch(dsn)
+        self.services = Services(self.people, self.live, self.accounts)
+        crew.start("live", self.live.run, self.live.stop)
+        crew.start("watch", self.watch.run, self.watch.stop)
 
-    def app(self) -> ASGIApp:
-        app = FastAPI(title="Tocsin", version="1", docs_url=None, redoc_url=None, openapi_url=None)
-        answer_errors(app)
-        app.add_middleware(Guard, token=self._settings.token, accounts=self.accounts)
-        services = Services(self.people, self.live, self.accounts)
-        add_api(app, services)
+    def app(self, metrics: CollectorRegistry, troubles: Troubles, token: str, language: str) -> ASGIApp:
+        """API and pages; served with its lifespan on. language: of who has not said theirs."""
         return make_console(
-            app,
-            services,
+            make_api(self.services, metrics, troubles, token),
+            self.services,
             self.accounts,
             now_us=self._now_us,
             judged_us=self.judged_us,
-            language=self._settings.language,
+            language=language,
         )
 
     def judged_us(self) -> int | None:
@@ -60,6 +53,5 @@ class ConsoleParts:
         return self._now_us() - int((still_s + self.watch.age_s()) * 1e6)
 
     def close(self) -> None:
-        self._crew.stop(2.0)
         self.people.close()
         self.accounts.close()

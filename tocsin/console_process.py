@@ -14,15 +14,20 @@ import sys
 import threading
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from tocsin.clocks import clock_of
 from tocsin.console_child import ConsoleSettings
 from tocsin.console_parts import ConsoleParts
+from tocsin.crew import Crew
 from tocsin.http_server import HttpServer
 from tocsin.logs import configure
 from tocsin.parts import House
+from tocsin.standing import Standings
+from tocsin.standing.crew import crew_standing
 
 _STDIN = 0
+_PATIENCE_S = 2.0
 
 
 def main() -> int:
@@ -30,10 +35,13 @@ def main() -> int:
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ConsoleSettings)
     configure()
     house = House(clock_of(settings.clock_file, settings.led_clock))
-    threading.Thread(target=house.run, name="console-house", daemon=True).start()
-    parts = ConsoleParts(settings, house.now_us)
+    crew = Crew()
+    crew.start("house", house.run, house.stop)
+    parts = ConsoleParts(settings.dsn, house.now_us, crew)
+    standings = Standings(lambda: [crew_standing(crew)])
+    app = parts.app(CollectorRegistry(), standings.troubles, settings.token, settings.language)
     bound = socket.socket(fileno=int(sys.argv[1]))
-    server = HttpServer(parts.app(), "", 0, bound=bound, lifespan="on")
+    server = HttpServer(app, "", 0, bound=bound, lifespan="on")
 
     def live() -> None:
         # Not by sys.stdin: a thread that waits in it keeps the interpreter from ending.
@@ -48,10 +56,13 @@ def main() -> int:
     # Not in the main thread, where the server would take the signals for itself.
     serving = threading.Thread(target=server.run, name="console-http")
     serving.start()
-    serving.join()
-    house.stop()
+    while serving.is_alive() and not crew.failed.is_set():
+        serving.join(0.2)
+    server.stop()
+    serving.join(_PATIENCE_S)
+    crew.stop(_PATIENCE_S)
     parts.close()
-    return 0
+    return 1 if crew.failed.is_set() else 0
 
 
 if __name__ == "__main__":

@@ -1,32 +1,29 @@
-"""A console of a cluster: the HTTP side, over PostgreSQL alone."""
+"""A console of a cluster: API and pages, over PostgreSQL alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from starlette.types import ASGIApp
 
-from alerting.people import People
-from console.api import make_api
-from console.live import Live
-from console.services import Services
 from tocsin.cluster.process import ClusterProcess
-from tocsin.parts import readings_around
+from tocsin.console_parts import ConsoleParts
 from tocsin.standing import Standing, Standings
 
 
 class ConsoleProcess(ClusterProcess):
     """The HTTP side: reads and writes PostgreSQL alone."""
 
+    lifespan: Literal["on", "off"] = "on"
+
     def _start_parts(self) -> int:
-        self.people = People(self.dsn, self._house().now_us, readings_around(self.dsn))
-        self._closers.append(self.people.close)
-        self.live = Live(self.dsn, self.people)
-        self.crew.start("live", self.live.run, self.live.stop)
+        self.parts = ConsoleParts(self.dsn, self._house().now_us, self.crew)
+        self._closers.append(self.parts.close)
         return 0
 
     def _standings(self) -> Iterable[Standing]:
         return []
 
     def _app(self, standings: Standings) -> ASGIApp:
-        return make_api(Services(self.people, self.live), self.metrics, standings.troubles, self._token())
+        return self.parts.app(self.metrics, standings.troubles, self._token(), self.settings.language)

@@ -7,6 +7,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Literal
 
 from starlette.types import ASGIApp
 
@@ -30,6 +31,9 @@ from tocsin.standing.crew import crew_standing
 class ClusterProcess(Process, ABC):
     """What they have in common: a directory, a log and a database by name, and somebody who asks how they stand."""
 
+    lifespan: Literal["on", "off"] = "off"
+    """On, where what it serves must be started and ended."""
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.instance = settings.instance or socket.gethostname()
@@ -45,7 +49,8 @@ class ClusterProcess(Process, ABC):
         mqtt_port = self._start_parts()
         standings = Standings(lambda: [crew_standing(self.crew), *self._standings()])
         Stations(standings.stations, self.metrics)
-        http = HttpServer(self._app(standings), self.settings.http_host, self.settings.http_port)
+        settings = self.settings
+        http = HttpServer(self._app(standings), settings.http_host, settings.http_port, lifespan=self.lifespan)
         self.crew.start("http", http.run, http.stop)
         self.settle_memory()
         running = Running(os.getpid(), mqtt_port, http.port)
