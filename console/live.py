@@ -31,7 +31,7 @@ GATHER_S = 0.1
 """Changes that follow each other faster are read together."""
 _PROOF_S = 1.0
 """A quiet PostgreSQL is asked so often whether it is there."""
-_SILENT_S = 3.0
+SILENT_S = 3.0
 """A PostgreSQL that has not answered for so long is away."""
 _BACKOFF_S = 0.5
 _log = structlog.get_logger("console.live")
@@ -163,11 +163,21 @@ class _Bell:
 class Live:
     """`run` blocks until `stop`, and must run in a thread of its own; everything else is for any thread."""
 
-    def __init__(self, dsn: str, people: People, *, name: str = "tocsin live", most: int = LONGEST_PAGE) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        people: People,
+        *,
+        name: str = "tocsin live",
+        most: int = LONGEST_PAGE,
+        silent_s: float = SILENT_S,
+    ) -> None:
+        """most: alarms in a snapshot.  silent_s: a PostgreSQL that has not answered for so long is away."""
         self._dsn = dsn
         self._people = people
         self._name = name
         self._most = most
+        self._silent_s = silent_s
         self._rooms: dict[Scope, _Room] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -229,6 +239,12 @@ class Live:
     def watchers(self) -> int:
         with self._lock:
             return sum(len(room.inside) for room in self._rooms.values())
+
+    def newest_total(self, viewer: Viewer) -> int | None:
+        """How many alarms are open in the viewer's scope, None when nobody watches it."""
+        with self._lock:
+            room = self._rooms.get(viewer.scope)
+            return None if room is None or room.snapshot is None else room.snapshot.total
 
     # Its threads.
 
@@ -309,7 +325,7 @@ class Live:
     def _watch_over(self) -> None:
         while not self._stopping.wait(0.2):
             proved_at = self._proved_at
-            if proved_at is not None and time.monotonic() - proved_at > _SILENT_S:
+            if proved_at is not None and time.monotonic() - proved_at > self._silent_s:
                 self._cut("no answer")
 
     def _cut(self, why: str) -> None:
