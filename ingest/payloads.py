@@ -218,6 +218,13 @@ class Payloads:
                     self._audit(connection, viewer, "replay", f"{count} refused messages", enterprise)
         return Asked(sum(int(count) for _, count in of_each))
 
+    def asked(self, viewer: Viewer) -> int:
+        """How many messages have been asked for and not been tried yet."""
+        viewer.must(Act.SEE_DEVICES)
+        with self._sessions.transaction(viewer) as connection:
+            row = connection.execute(_Q["asked"], viewer.parameters()).fetchone()
+        return int(row[0]) if row else 0
+
     def silent(self, viewer: Viewer, *, enterprise: str = "", limit: int = 100, cursor: str = "") -> SilentPage:
         """Devices whose silence is an open alarm, worst first."""
         viewer.must(Act.SEE_DEVICES)

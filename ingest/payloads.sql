@@ -65,6 +65,12 @@ WITH asked AS (
 )
 SELECT enterprise, count(*) FROM asked GROUP BY enterprise ORDER BY enterprise
 
+-- name: asked
+-- How many messages were asked for and are not tried yet.
+SELECT count(*) FROM quarantine
+ WHERE asked_at IS NOT NULL AND replayed_at IS NULL
+   AND tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+
 -- name: device
 -- What registry and store know of one device.
 SELECT coalesce(s.sensors, '{}'), s.heard_at, d.device IS NOT NULL, coalesce(d.name, ''), coalesce(d.name_en, ''),

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from schemas.errors import TocsinError
 
 WORDS = (
-    "up", "demo", "door", "bridge", "worker", "desk", "console", "sim", "replay", "rules", "devices", "alarms",
-    "doctor", "migrate", "certs", "bench",
+    "up", "demo", "door", "bridge", "worker", "desk", "console", "sim", "replay", "rules", "devices", "quarantine",
+    "alarms", "doctor", "migrate", "certs", "bench",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from registry.devices import SUPPLIES, Device, parse_key
 from registry.logins import Grant
 from schemas.entries import DeviceFacts
 from schemas.errors import ConfigError
+from tocsin.commands.device_test import test as test_device
 from tocsin.settings import connect_dsn
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Devices and logins.\n\nFor example: `tocsin devices add shop-17/panel --rated-current 32`",
 )
+
+app.command(name="test")(test_device)
 
 Data = Annotated[Path | None, typer.Option(help="The data directory of the Tocsin that is meant.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
