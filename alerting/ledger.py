@@ -28,6 +28,8 @@ class Settled:
     finished_us: int
     settlement: Settlement
     delivered: bool
+    track_from_us: int | None = None
+    """When its carrier is asked first what became of it; None: it cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ def put_settled(connection: Connection, settled: Sequence[Settled]) -> None:
             "detail": s.answer.detail,
             "status": s.settlement.status.value,
             "due_us": s.settlement.due_us,
+            "reference": s.answer.reference,
+            "tracked_us": s.track_from_us,
+            "channel": s.sending.notification.channel,
         }
         for s in settled
     ]
@@ -77,12 +82,54 @@ def settle_leftovers(connection: Connection, partition: int, in_the_air: frozens
             "detail": "no answer was recorded",
             "status": Status.QUEUED.value,
             "due_us": now_us,
+            "reference": "",
         }
         for id_, number in rows
         if id_ not in in_the_air
     ]
     connection.execute(_Q["put_settled"], {"settled": json_rows(left), "receipts": "[]"})
     return len(left)
+
+
+def hurry_ladders(connection: Connection, ids: Sequence[str], now_us: int) -> list[int]:
+    """Of messages that cannot come to their person: what they called about goes to the next contact now.
+
+    Returns the partitions of these ladders.
+    """
+    rows = connection.execute(_Q["hurry_ladders"], {"ids": list(ids), "now_us": now_us}).fetchall()
+    return [partition for (partition,) in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A message that its carrier has accepted and may know more of."""
+
+    id: str
+    reference: str
+    accepted_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """delivered: None when the carrier has said nothing in all the time that it was asked."""
+
+    id: str
+    delivered: bool | None
+    detail: str
+
+
+def take_tracked(
+    connection: Connection, channel: str, now_us: int, first_us: int, longest_us: int, limit: int
+) -> list[Awaited]:
+    """Messages to ask about now; each is due again after `first_us`, twice that, … `longest_us`."""
+    row = {"channel": channel, "now_us": now_us, "first_us": first_us, "longest_us": longest_us, "limit": limit}
+    return [Awaited(*found) for found in connection.execute(_Q["take_tracked"], row).fetchall()]
+
+
+def put_arrived(connection: Connection, arrived: Sequence[Arrived], now_us: int) -> None:
+    """Stamp what was delivered, fail what never will be, and ask no more."""
+    rows = json_rows([{"id": one.id, "delivered": one.delivered, "detail": one.detail} for one in arrived])
+    connection.execute(_Q["put_arrived"], {"arrived": rows, "now_us": now_us})
 
 
 def mark_overdue(connection: Connection, partition: int, now_us: int) -> list[Overdue]:

@@ -25,6 +25,10 @@ class AlertingMetrics:
         self.failed = Counter(
             "tocsin_alerting_failed_total", "Notifications that were given up.", ["channel"], registry=registry
         )
+        self.arrivals = Counter(
+            "tocsin_alerting_arrivals_total", "What carriers said of accepted messages in the end.",
+            ["channel", "arrival"], registry=registry,
+        )  # fmt: skip
         self.overdue = Counter(
             "tocsin_alerting_overdue_total", "Notifications not taken within their limit.", ["channel"],
             registry=registry,

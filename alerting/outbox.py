@@ -6,7 +6,9 @@ then. A kill between the send and that transaction repeats the send under the sa
 attempt without an answer.
 
 A process has one outbox, however many desks it has: a channel's `concurrency` for a recipient counts over all of them,
-and the worst goes first whichever partition it is of. Each desk hands its messages over through a tray of its own.
+and the worst goes first whichever partition it is of. People share a lane for each channel, so that ten thousand of
+them are not ten thousand threads, and a channel's rate holds over all. Each desk hands its messages over through a
+tray of its own.
 """
 
 from __future__ import annotations
@@ -15,20 +17,28 @@ import heapq
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 
 from alerting import ledger
+from alerting.contacts import is_contact
 from alerting.database import Database
 from alerting.ledger import Settled
 from alerting.metrics import AlertingMetrics
-from alerting.ports import Answer, Channel, Clock, Failpoint, Outcome
+from alerting.ports import Answer, Channel, Clock, Failpoint, Outcome, Tracks
+from alerting.rate import Bucket
 from alerting.retry import settle
 from alerting.routes import Recipient
 from alerting.store import Sending
+from alerting.tracking import FIRST_US, Tracking
 from schemas.errors import ServiceAway
-from schemas.notifications import Status
+from schemas.notifications import Notification, Status
+
+Finish = Callable[[Recipient, Notification], Notification]
+"""What is put into a message when it leaves, and must not stand in the ledger: a link that acknowledges."""
 
 _US = 1_000_000
 _STAMPED_TOGETHER = 500
@@ -42,7 +52,13 @@ class Outbox:
     """Threads: up to `facts.concurrency` for each recipient, begun when needed, and one that writes the ledger."""
 
     def __init__(
-        self, dsn: str, channels: Mapping[str, Channel], clock: Clock, metrics: AlertingMetrics, failpoint: Failpoint
+        self,
+        dsn: str,
+        channels: Mapping[str, Channel],
+        clock: Clock,
+        metrics: AlertingMetrics,
+        failpoint: Failpoint,
+        finish: Finish = lambda recipient, notification: notification,
     ) -> None:
         """channels: by name; closed by `stop`."""
         self.facts = {name: channel.facts for name, channel in channels.items()}
@@ -51,6 +67,10 @@ class Outbox:
         self._clock = clock
         self._metrics = metrics
         self._failpoint = failpoint
+        self._finish = finish
+        self._buckets = {
+            name: Bucket(facts.rate_per_s) for name, facts in self.facts.items() if facts.rate_per_s is not None
+        }
         self._lanes: dict[str, _Lane] = {}
         self._in_the_air: dict[str, Tray] = {}
         self._lock = threading.Condition()
@@ -59,6 +79,12 @@ class Outbox:
         self._stopping = threading.Event()
         self._ledger = threading.Thread(target=self._keep_ledger, name="tocsin-ledger", daemon=True)
         self._ledger.start()
+        tracked = {name: channel for name, channel in channels.items() if isinstance(channel, Tracks)}
+        self.tracking = Tracking(dsn, tracked, clock, metrics)
+        self._tracker = threading.Thread(target=self.tracking.run, name="tocsin-tracking", daemon=True)
+        self._tracks = frozenset(tracked)
+        if tracked:
+            self._tracker.start()
 
     def tray(self, on_queued: Callable[[int], None]) -> Tray:
         """A way in for one desk. on_queued: called after a message went back into the queue, with the time at which
@@ -79,6 +105,8 @@ class Outbox:
             ended = [f"the sender to {name}" for name, lane in sorted(self._lanes.items()) if lane.lost_a_thread()]
         if not self._ledger.is_alive():
             ended.append("the ledger's writer")
+        if self._tracks and not self._tracker.is_alive():
+            ended.append("who asks the carriers")
         return f"{' and '.join(ended)} ended by a defect: restart, nothing is lost" if ended else ""
 
     def stop(self, timeout_s: float = 3.0) -> None:
@@ -87,6 +115,7 @@ class Outbox:
         At most about `timeout_s`.
         """
         self._stopping.set()
+        self.tracking.stop()
         with self._lock:
             lanes = list(self._lanes.values())
         share_s = timeout_s / (2 * max(len(lanes), 1))
@@ -95,18 +124,21 @@ class Outbox:
                 self._settle(tray, sending, _NOT_BEGUN)
         self._answers.put(None)
         self._ledger.join(timeout_s / 2)
+        if self._tracks:
+            self._tracker.join(timeout_s / 2)
         self._database.close()
         for channel in self._channels.values():
             channel.close()
 
     def _hand_over(self, tray: Tray, sendings: Iterable[Sending]) -> None:
         for sending in sendings:
-            name = sending.recipient.name
+            name, channel = _lane_of(sending.recipient), sending.recipient.channel
             with self._lock:
                 self._in_the_air[sending.notification.id] = tray
                 lane = self._lanes.get(name)
                 if lane is None:
-                    lane = self._lanes[name] = _Lane(self._channels[sending.recipient.channel], self._send)
+                    lane = _Lane(self._channels[channel], self._send, self._buckets.get(channel))
+                    self._lanes[name] = lane
             lane.put(tray, sending)
 
     def _take_back(self, tray: Tray) -> None:
@@ -127,9 +159,14 @@ class Outbox:
         return any(one is tray for one in self._in_the_air.values())
 
     def _send(self, channel: Channel, taken: list[tuple[Tray, Sending]]) -> None:
+        for _, together in itertools.groupby(taken, key=lambda one: one[1].recipient):
+            self._send_to_one(channel, list(together))
+
+    def _send_to_one(self, channel: Channel, taken: list[tuple[Tray, Sending]]) -> None:
         recipient: Recipient = taken[0][1].recipient
         try:
-            answers = channel.send(recipient, [sending.notification for _, sending in taken])
+            messages = [self._finish(recipient, sending.notification) for _, sending in taken]
+            answers = channel.send(recipient, messages)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a channel's defect must not end its lane
             _log.error("channel failed", channel=channel.facts.name, error=type(error).__name__)
             answers = [Answer(Outcome.UNKNOWN, type(error).__name__)] * len(taken)
@@ -145,9 +182,11 @@ class Outbox:
             notification.id, answer, notification.attempt, (now_us - notification.queued_us) / _US,
             facts.give_up_s, now_us,
         )  # fmt: skip
-        self._answers.put((tray, Settled(sending, answer, now_us, settlement, facts.delivers)))
+        taken = settlement.status is Status.ACCEPTED
+        track_us = now_us + FIRST_US if taken and answer.reference and facts.name in self._tracks else None
+        self._answers.put((tray, Settled(sending, answer, now_us, settlement, facts.delivers, track_us)))
         self._metrics.sends.labels(facts.name, answer.outcome.value).inc()
-        if settlement.status is Status.ACCEPTED and notification.at_once:
+        if taken and notification.at_once and not notification.rung:
             received_us = min(line.received_us for line in notification.lines)
             self._metrics.handed_over_s.labels(facts.name).observe(max(now_us - received_us, 0) / _US)
 
@@ -188,17 +227,25 @@ class Outbox:
                 pause.wait(error.retry_after_s)
         return False
 
+    def _hurry(self, failed: list[str]) -> None:
+        """The next contact in place of one who cannot be reached; should this fail, the ladder's minute passes."""
+        with suppress(ServiceAway), self._database.statement() as connection:
+            ledger.hurry_ladders(connection, failed, self._clock())
+
     def _written(self, answered: list[tuple[Tray, Settled]]) -> None:
         # Before the desk is told: a retry that is due at once must not be taken off the list of what is in the air.
         with self._lock:
             for _, s in answered:
                 self._in_the_air.pop(s.sending.notification.id, None)
             self._lock.notify_all()
+        if failed := [s.sending.notification.id for _, s in answered if s.settlement.status is Status.FAILED]:
+            self._hurry(failed)
         for tray, s in answered:
             notification = s.sending.notification
             if s.settlement.status is Status.QUEUED:
                 tray.on_queued(s.settlement.due_us)
             elif s.settlement.status is Status.FAILED:
+                tray.on_queued(s.settlement.due_us)
                 self._metrics.failed.labels(notification.channel).inc()
                 _log.error(
                     "notification given up", notification=notification.id, recipient=notification.recipient,
@@ -231,12 +278,23 @@ class Tray:
         return self._outbox._wait_until_empty(self, timeout_s, patient=False)
 
 
-class _Lane:
-    """The messages of one recipient, worst first, and the threads that send them."""
+def _lane_of(recipient: Recipient) -> str:
+    return f"people by {recipient.channel}" if recipient.phone or is_contact(recipient.name) else recipient.name
 
-    def __init__(self, channel: Channel, send: Callable[[Channel, list[tuple[Tray, Sending]]], None]) -> None:
+
+class _Lane:
+    """The messages of one recipient, or of all people by one channel, worst first, and the threads that send them."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        send: Callable[[Channel, list[tuple[Tray, Sending]]], None],
+        bucket: Bucket | None = None,
+    ) -> None:
         self._channel = channel
         self._send = send
+        self._bucket = bucket
+        self._stopped = threading.Event()
         self._waiting: list[tuple[int, int, Tray, Sending]] = []
         self._order = itertools.count()
         self._condition = threading.Condition()
@@ -271,6 +329,7 @@ class _Lane:
         """Returns what was not begun."""
         with self._condition:
             self._stopping = True
+            self._stopped.set()
             left = [(tray, sending) for _, _, tray, sending in self._waiting]
             self._waiting.clear()
             self._condition.notify_all()
@@ -291,6 +350,17 @@ class _Lane:
                     self._condition.wait(self._channel.facts.gather_s)
                     if not self._waiting:
                         continue
+            self._wait_for_the_rate()
+            with self._condition:
                 count = min(self._channel.facts.batch, len(self._waiting))
                 taken = [heapq.heappop(self._waiting)[2:] for _ in range(count)]
-            self._send(self._channel, taken)
+            if self._bucket is not None:
+                self._bucket.spend(count - 1)
+            if taken:
+                self._send(self._channel, taken)
+
+    def _wait_for_the_rate(self) -> None:
+        """Before a message is chosen, so that the worst goes first; not in the condition, which wakes idle threads."""
+        while self._bucket is not None and (pause_s := self._bucket.take(time.monotonic())):
+            if self._stopped.wait(pause_s):
+                return

@@ -127,10 +127,15 @@ WHERE n.id = l.notification AND n.enterprise = m.enterprise AND n.recipient = m.
 -- may come after another desk has taken the message over: then only that it was taken still counts.
 WITH settled AS (
     SELECT * FROM jsonb_to_recordset(%(settled)s::jsonb) AS x (
-        id text, number integer, finished_us bigint, outcome text, detail text, status text, due_us bigint)
+        id text, number integer, finished_us bigint, outcome text, detail text, status text, due_us bigint,
+        reference text, tracked_us bigint, channel text)
 ), finish_attempts AS (
-    UPDATE attempts t SET finished_us = s.finished_us, outcome = s.outcome, detail = s.detail
+    UPDATE attempts t SET finished_us = s.finished_us, outcome = s.outcome, detail = s.detail, reference = s.reference
     FROM settled s WHERE t.notification = s.id AND t.number = s.number
+), track AS (
+    INSERT INTO tracked (notification, channel, reference, accepted_us, due_us)
+    SELECT id, channel, reference, finished_us, tracked_us FROM settled WHERE tracked_us IS NOT NULL
+    ON CONFLICT (notification) DO UPDATE SET reference = EXCLUDED.reference, due_us = EXCLUDED.due_us
 ), settle AS (
     UPDATE notifications n SET status = s.status, due_us = s.due_us FROM settled s
     WHERE n.id = s.id AND (s.status = 'accepted' OR (n.status = 'sending' AND n.attempts = s.number))
@@ -138,6 +143,30 @@ WITH settled AS (
 INSERT INTO receipts (notification, stamp, at_us)
 SELECT id, stamp, at_us
 FROM jsonb_to_recordset(%(receipts)s::jsonb) AS x (id text, stamp text, at_us bigint) ON CONFLICT DO NOTHING
+
+-- name: take_tracked
+-- Messages about which a carrier is to be asked now. Who asks moves them on first, so nobody else does.
+UPDATE tracked SET asked = asked + 1,
+                   due_us = %(now_us)s + least(%(first_us)s * 2 ^ least(asked, 20), %(longest_us)s)::bigint
+WHERE notification IN (SELECT notification FROM tracked WHERE channel = %(channel)s AND due_us <= %(now_us)s
+                       ORDER BY due_us LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING notification, reference, accepted_us
+
+-- name: put_arrived
+-- What carriers said in the end: it is there, it never will be, or (settled null) nothing within the time.
+WITH arrived AS (
+    SELECT * FROM jsonb_to_recordset(%(arrived)s::jsonb) AS x (id text, delivered boolean, detail text)
+), forget AS (
+    DELETE FROM tracked t USING arrived a WHERE t.notification = a.id
+), note AS (
+    UPDATE attempts t SET detail = a.detail FROM arrived a, tracked k
+    WHERE k.notification = a.id AND t.notification = a.id AND t.reference = k.reference AND a.delivered IS NOT NULL
+), fail AS (
+    UPDATE notifications n SET status = 'failed', due_us = %(now_us)s FROM arrived a
+    WHERE n.id = a.id AND NOT a.delivered AND n.status = 'accepted'
+)
+INSERT INTO receipts (notification, stamp, at_us, detail)
+SELECT id, 'delivered', %(now_us)s, detail FROM arrived WHERE delivered ON CONFLICT DO NOTHING
 
 -- name: start_attempt
 -- A send that is about to be made.

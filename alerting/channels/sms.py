@@ -49,13 +49,16 @@ class Sms:
         url: str = API,
         timeout_s: float = 5.0,
         concurrency: int = 8,
+        rate_per_s: float | None = 10.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """account, secret: Twilio's account SID and token.  sender: a number in E.164, or a messaging service's SID.
 
         url: another far end that speaks the same HTTP.  timeout_s: for each of connecting, writing and the answer.
         """
-        self._facts = ChannelFacts(SMS, batch=1, concurrency=concurrency, limit_s=10.0)
+        self._facts = ChannelFacts(
+            SMS, batch=1, concurrency=concurrency, limit_s=10.0, rate_per_s=rate_per_s, short=True
+        )
         self._http = _Http(url, timeout_s, transport)
         self._client = Client(account, secret, http_client=self._http)
         self._from = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
