@@ -1,0 +1,249 @@
+"""What people and programs ask of the risk: one enterprise, a list, totals, history. Thread-safe; all take a viewer.
+
+What is outside the viewer's scope is not there. A score stands as of the instant that it names: a quiet enterprise's is
+looked at once a day, and its colour the moment it would change.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import msgspec
+import psycopg
+
+from schemas.errors import ConfigError, ServiceAway, TocsinError
+from schemas.risk import KnockOut, Letter, Reason, Risk, RiskColour
+from schemas.viewers import Act, Viewer
+from scoring.risk import explain
+from scoring.risk_state import decode_state
+from streams.log.session import connect
+from streams.risk_rows import Connection
+
+LONGEST_PAGE = 500
+_IDLE_CONNECTIONS = 4
+_SEES = "tocsin_sees(r.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)"
+_ONE = f"""
+    SELECT r.state, coalesce(e.name, ''), coalesce(e.name_en, ''), r.district, r.trade
+      FROM risk AS r LEFT JOIN enterprises AS e ON e.code = r.enterprise
+     WHERE r.enterprise = %(code)s AND {_SEES}
+"""  # noqa: S608 - put together from our own text
+_LIST = f"""
+    SELECT r.enterprise, r.score, r.state, coalesce(e.name, ''), coalesce(e.name_en, ''), r.district, r.trade
+      FROM risk AS r LEFT JOIN enterprises AS e ON e.code = r.enterprise
+     WHERE {_SEES}
+       AND (%(colours)s::smallint[] IS NULL OR r.colour = ANY (%(colours)s))
+       AND (%(districts)s::text[] IS NULL OR r.district = ANY (%(districts)s))
+       AND (%(trade)s::text IS NULL OR starts_with(r.trade, %(trade)s))
+       AND (%(at_colour)s::smallint IS NULL
+            OR (r.colour, r.score, r.enterprise) < (%(at_colour)s, %(at_score)s, %(at_code)s))
+     ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC LIMIT %(limit)s
+"""  # noqa: S608
+_BY = {"district": "r.district", "trade": "r.trade", "all": "''"}
+_TOTALS = f"""
+    SELECT {{by}}, count(*), count(*) FILTER (WHERE r.colour = 1), count(*) FILTER (WHERE r.colour = 2),
+           count(*) FILTER (WHERE r.colour = 3), count(*) FILTER (WHERE r.colour = 4), avg(r.score), max(r.score),
+           (array_agg(r.enterprise ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC))[1]
+      FROM risk AS r WHERE {_SEES} GROUP BY 1 ORDER BY 6 DESC, 7 DESC, 1
+"""  # noqa: S608
+_HISTORY = f"""
+    SELECT h.at_us, h.score, h.colour, h.points, h.reasons::text, h.knock_outs::text
+      FROM risk_history AS h JOIN risk AS r USING (enterprise)
+     WHERE h.enterprise = %(code)s AND {_SEES} AND (%(before_us)s::bigint IS NULL OR h.at_us < %(before_us)s)
+     ORDER BY h.at_us DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+By = Literal["district", "trade", "all"]
+
+
+class UnknownRisk(TocsinError):
+    """There is none, or none that this viewer sees."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"there is no risk of an enterprise {code}.", mend="Look at /api/v1/risk.")
+
+
+class RiskView(msgspec.Struct, frozen=True):
+    """A risk with what people call its place. Its colour is of the place; it is no warning grade."""
+
+    name: str
+    name_en: str
+    district: str
+    trade: str
+    colour: str
+    """In words: blue, yellow, orange, red."""
+    risk: Risk
+
+
+class RiskPage(msgspec.Struct, frozen=True):
+    risks: list[RiskView]
+    next: str = ""
+    """Hand it back as `cursor` for the next page; empty on the last."""
+
+
+class RiskTotal(msgspec.Struct, frozen=True):
+    """Of a district, a trade, or all that the viewer sees."""
+
+    key: str
+    """The district's or the trade's code; empty for all, and for those that have none."""
+    enterprises: int
+    blue: int
+    yellow: int
+    orange: int
+    red: int
+    mean: float
+    """Points."""
+    worst: float
+    worst_enterprise: str
+
+
+class RiskChapter(msgspec.Struct, frozen=True):
+    """How it stood from an instant on."""
+
+    at_us: int
+    score: float
+    colour: str
+    points: dict[str, float]
+    """By the letters of the formula."""
+    reasons: list[Reason]
+    knock_outs: list[KnockOut]
+
+
+class _Place(msgspec.Struct, frozen=True, array_like=True):
+    colour: int
+    score: float
+    code: str
+
+
+Totals = list[RiskTotal]
+Chapters = list[RiskChapter]
+
+
+class RiskBook:
+    """Raises ServiceAway when PostgreSQL is away, NotAllowed when the role may not see risk."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def of(self, viewer: Viewer, code: str) -> RiskView:
+        """One enterprise's. Raises UnknownRisk."""
+        viewer.must(Act.SEE_RISK)
+        row = None
+        if "\0" not in code:
+            with self._transaction(viewer) as connection:
+                row = connection.execute(_ONE, {**viewer.parameters(), "code": code}, binary=True).fetchone()
+        if row is None:
+            raise UnknownRisk(code)
+        return _view(code, *row)
+
+    def list(
+        self,
+        viewer: Viewer,
+        *,
+        colours: Sequence[RiskColour] | None = None,
+        districts: Sequence[str] | None = None,
+        trade: str | None = None,
+        limit: int = 100,
+        cursor: str = "",
+    ) -> RiskPage:
+        """A page, worst first. trade: all whose code begins so. Raises ConfigError for a cursor that is not ours."""
+        viewer.must(Act.SEE_RISK)
+        limit = max(1, min(limit, LONGEST_PAGE))
+        after = _decode_cursor(cursor) if cursor else None
+        wanted: dict[str, Any] = {
+            "colours": None if colours is None else [int(colour) for colour in colours],
+            "districts": None if districts is None else [*districts],
+            "trade": trade,
+            "at_colour": after and after.colour,
+            "at_score": after and after.score,
+            "at_code": after and after.code,
+            "limit": limit + 1,
+        }
+        with self._transaction(viewer) as connection:
+            rows = connection.execute(_LIST, {**viewer.parameters(), **wanted}, binary=True).fetchall()
+        views = [_view(code, *rest) for code, _, *rest in rows[:limit]]
+        if len(rows) <= limit:
+            return RiskPage(views)
+        code, score = rows[limit - 1][:2]
+        return RiskPage(views, _encode_cursor(_Place(int(views[-1].risk.colour), score, code)))
+
+    def totals(self, viewer: Viewer, by: By = "district") -> Totals:
+        """Most reds first."""
+        viewer.must(Act.SEE_RISK)
+        query = _TOTALS.format(by=_BY[by])
+        with self._transaction(viewer) as connection:
+            rows = connection.execute(query, viewer.parameters()).fetchall()
+        return [RiskTotal(*row) for row in rows]
+
+    def history(self, viewer: Viewer, code: str, *, limit: int = 100, before_us: int | None = None) -> Chapters:
+        """How an enterprise stood, newest first. Raises UnknownRisk."""
+        self.of(viewer, code)
+        wanted = {"code": code, "limit": max(1, min(limit, LONGEST_PAGE)), "before_us": before_us}
+        with self._transaction(viewer) as connection:
+            rows = connection.execute(_HISTORY, {**viewer.parameters(), **wanted}).fetchall()
+        return [
+            RiskChapter(
+                at_us,
+                score,
+                RiskColour(colour).word,
+                dict(zip((letter.value for letter in Letter), points, strict=True)),
+                msgspec.json.decode(reasons, type=list[Reason]),
+                msgspec.json.decode(knock_outs, type=list[KnockOut]),
+            )
+            for at_us, score, colour, points, reasons, knock_outs in rows
+        ]
+
+    @contextmanager
+    def _transaction(self, viewer: Viewer) -> Iterator[Connection]:
+        """On the viewer's behalf."""
+        try:
+            with self._lock:
+                idle = self._idle.pop() if self._idle else None
+            connection = idle or connect(self._dsn, "tocsin risk book")
+            try:
+                with connection.transaction():
+                    yield connection
+            except BaseException:
+                connection.close()
+                raise
+        except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
+            raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
+        with self._lock:
+            if len(self._idle) < _IDLE_CONNECTIONS:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _view(code: str, state: bytes, name: str, name_en: str, district: str, trade: str) -> RiskView:
+    risk = explain(code, decode_state(state))
+    return RiskView(name, name_en, district, trade, risk.colour.word, risk)
+
+
+def _encode_cursor(place: _Place) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> _Place:
+    try:
+        body = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        place = msgspec.json.decode(body, type=_Place)
+        if not (1 <= place.colour <= 4) or "\0" in place.code:
+            raise ValueError
+    except (binascii.Error, msgspec.DecodeError, ValueError) as error:
+        raise ConfigError(
+            "this is not the cursor of a page.", field="cursor", mend="Take `next` of the page before, or leave it out."
+        ) from error
+    return place

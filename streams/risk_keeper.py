@@ -1,0 +1,202 @@
+"""Keeps the risk of every enterprise of a partition: takes in what touches it, and looks again when it falls due.
+
+A turn is one transaction: the fenced position in the alarm events, the rows that were taken out of the inbox, the risks
+that came of both. So a kill at any moment neither loses nor doubles anything. Everything counts at its own time, in the
+order of the times; what falls due waits for `SETTLE_US`, so that what was said before it is there. The keeper has a
+connection of its own and reads behind the engine: nobody waits for it. It is woken by NOTIFY, and looks by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import psycopg
+import structlog
+
+from schemas.alarms import AlarmEvent
+from schemas.errors import Fenced, ServiceAway
+from schemas.risk import Risk
+from scoring.risk_state import apply_acknowledgement, apply_event, apply_facts, apply_verdict
+from streams import risk_rows as rows
+from streams.log.session import connect
+from streams.risk_rows import Asked, Connection
+from streams.risk_turn import Happened, Kept, live_through
+
+SETTLE_US = 2_000_000
+_AT_ONCE = 500
+_LOOK_S = 0.5
+_BACKOFF_S = 1.0
+_log = structlog.get_logger(__name__)
+
+Clock = Callable[[], int]
+Publish = Callable[[Sequence[Risk]], None]
+"""Takes copies of risks that have changed, for others. At least once."""
+
+
+def keep_no_copies(risks: Sequence[Risk]) -> None:
+    """For the one process: there is nobody to copy to."""
+
+
+class RiskKeeper:
+    """The consumer `risk` of one partition. `run` blocks until `stop`; `wake` and `trouble` are for any thread."""
+
+    def __init__(
+        self,
+        dsn: str,
+        clock: Clock,
+        *,
+        partition: int = 0,
+        publish: Publish = keep_no_copies,
+        failpoint: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._dsn = dsn
+        self._clock = clock
+        self._partition = partition
+        self._publish = publish
+        self._failpoint = failpoint
+        self._connection: Connection | None = None
+        self._owner: int | None = None
+        self._stopping = threading.Event()
+        self._trouble = "starting"
+        self.position = 0
+        self.recomputed = 0
+        """Enterprises, each time that its risk was made again."""
+        self.changed = 0
+        """Colours and reasons that became others."""
+        self.turns = 0
+
+    def stop(self) -> None:
+        """`run` ends within half a second."""
+        self._stopping.set()
+
+    def trouble(self) -> str:
+        """Empty when all is well, else what is wrong, for a person."""
+        return self._trouble
+
+    def run(self) -> None:
+        """PostgreSQL that is away is waited for. Raises Fenced when another keeper is at work."""
+        try:
+            while not self._stopping.is_set():
+                try:
+                    busy = self.serve_once()
+                    self._trouble = ""
+                except ServiceAway as error:
+                    if not self._trouble:
+                        _log.warning("risk_waits", service=error.service)
+                    self._trouble = f"{error.service} is away"
+                    self._stopping.wait(_BACKOFF_S)
+                    continue
+                if not busy:
+                    self._wait()
+        except Fenced as error:
+            self._trouble = error.what
+            raise
+        finally:
+            self.close()
+
+    def serve_once(self) -> bool:
+        """One turn; True when there may be more to do at once. Raises ServiceAway or Fenced."""
+        if self._owner is None:
+            with self._edge() as connection:
+                self.position, self._owner = rows.take_over(connection, self._partition)
+        with self._edge() as connection:
+            if not rows.has_work(connection, self._partition, self._clock() - SETTLE_US):
+                return False
+        with self._edge() as connection, connection.transaction():
+            position = rows.hold(connection, self._partition, self._owner)
+            unsorted = rows.sort_inbox(connection, _AT_ONCE)
+            events = rows.events_after(connection, self._partition, position, _AT_ONCE)
+            asked = rows.inbox(connection, self._partition, _AT_ONCE)
+            now_us = self._clock()
+            until_us = now_us - SETTLE_US
+            if len(events) == _AT_ONCE:
+                # What is still to be read may be earlier than what is due.
+                until_us = min(until_us, events[-1][1].now_us)
+            due = rows.due(connection, self._partition, until_us, _AT_ONCE)
+            codes = dict.fromkeys([*(e.enterprise for _, e in events), *(a.enterprise for a in asked), *due])
+            kept = self._live(connection, list(codes), events, asked, now_us, until_us) if codes else []
+            if kept:
+                rows.write(connection, self._partition, kept)
+                rows.announce(connection, self._partition)
+            rows.empty_inbox(connection, [one.number for one in asked])
+            if events:
+                position = events[-1][0]
+                rows.move(connection, self._partition, position)
+            self._failpoint("before_risk_commit")
+        self._failpoint("after_risk_commit")
+        self.position = position
+        self._count(kept)
+        return _AT_ONCE in (unsorted, len(events), len(asked), len(due))
+
+    def _live(
+        self,
+        connection: Connection,
+        codes: Sequence[str],
+        events: Sequence[tuple[int, AlarmEvent]],
+        asked: Sequence[Asked],
+        now_us: int,
+        until_us: int,
+    ) -> list[Kept]:
+        kept = rows.load(connection, codes)
+        happened: dict[str, list[Happened]] = {code: [] for code in codes}
+        fresh = {code for code, book in kept.items() if book.state.colour == 0}
+        facts = rows.facts_of(connection, fresh | {one.enterprise for one in asked if one.what == "facts"})
+        for code, found in facts.items():
+            at_us = now_us
+            if code in fresh:
+                # They held before anything that we know of happened.
+                at_us = min([now_us, *(e.now_us for _, e in events if e.enterprise == code)])
+            happened[code].append(Happened(at_us, partial(apply_facts, facts=found, at_us=at_us)))
+        for _, event in events:
+            happened[event.enterprise].append(Happened(event.now_us, partial(apply_event, event=event)))
+        for one in asked:
+            if one.what == "acknowledged":
+                apply = partial(apply_acknowledgement, key=one.alarm, step=one.step, at_us=one.at_us)
+                happened[one.enterprise].append(Happened(one.at_us, apply))
+            elif one.what == "verdict":
+                apply = partial(apply_verdict, key=one.alarm, step=one.step, verdict=one.word)
+                happened[one.enterprise].append(Happened(one.at_us, apply))
+        for code, book in kept.items():
+            live_through(book, happened[code], until_us)
+        return [book for book in kept.values() if book.touched]
+
+    def _count(self, kept: Sequence[Kept]) -> None:
+        self.turns += 1
+        self.recomputed += len(kept)
+        news = [one.risk for one in kept if one.history and one.risk is not None]
+        self.changed += len(news)
+        if news:
+            self._publish(news)
+
+    @contextmanager
+    def _edge(self) -> Iterator[Connection]:
+        """A connection; when it breaks, whether the last transaction was committed is found by its position."""
+        try:
+            if self._connection is None:
+                self._connection = connect(self._dsn, f"tocsin risk {self._partition}")
+                self._connection.execute(f"LISTEN {rows.ASKED}; LISTEN {rows.EVENTS}")
+            yield self._connection
+        except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
+            self.close()
+            raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _wait(self) -> None:
+        """Until somebody says that there is something, or for half a second."""
+        try:
+            with self._edge() as connection:
+                for notify in connection.notifies(timeout=_LOOK_S):
+                    if self._stopping.is_set() or notify.channel == rows.ASKED or self._is_ours(notify.payload):
+                        return
+        except ServiceAway:
+            return
+
+    def _is_ours(self, payload: str) -> bool:
+        return payload == str(self._partition)
