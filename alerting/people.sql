@@ -142,7 +142,8 @@ SELECT n.id, n.recipient, n.channel, n.at_once, n.status, n.reason, n.planned_us
                    'finished_us', t.finished_us, 'outcome', t.outcome, 'detail', t.detail) ORDER BY t.number), '[]')
         FROM attempts t WHERE t.notification = n.id),
        (SELECT coalesce(jsonb_agg(jsonb_build_object('stamp', r.stamp, 'at_us', r.at_us, 'detail', r.detail)
-                   ORDER BY r.at_us), '[]')
+                   ORDER BY r.at_us, array_position(
+                       ARRAY['sent', 'accepted', 'delivered', 'acknowledged', 'overdue'], r.stamp)), '[]')
         FROM receipts r WHERE r.notification = n.id)
 FROM notifications n
 WHERE n.id IN (SELECT notification FROM notification_alarms WHERE alarm = %(key)s)

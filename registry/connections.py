@@ -11,7 +11,7 @@ import psycopg
 from psycopg.types.string import TextLoader
 
 from schemas.errors import ServiceAway
-from schemas.viewers import Viewer
+from schemas.viewers import BECOME_VIEWER, Viewer
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -39,6 +39,8 @@ class Connections:
             connection = self._take()
             try:
                 with connection.transaction():
+                    if viewer is not None:
+                        connection.execute(BECOME_VIEWER, viewer.parameters())
                     yield connection
             finally:
                 self._give_back(connection)

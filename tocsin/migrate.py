@@ -43,7 +43,8 @@ def current_version(connection: psycopg.Connection[Any]) -> str | None:
 def migrate(dsn: str) -> list[Migration]:
     """Apply what is missing and return it; all of it in one transaction, so a failure changes nothing.
 
-    Raises ServiceAway when the database does not answer, ConfigError when it is newer than this Tocsin.
+    Raises ServiceAway when the database does not answer, ConfigError when it is newer than this Tocsin or does not let
+    us.
     """
     wanted = migrations()
     try:
@@ -55,6 +56,9 @@ def migrate(dsn: str) -> list[Migration]:
         return upgrade(dsn, wanted)
     except psycopg.OperationalError as error:
         raise ServiceAway("PostgreSQL", str(error).strip()) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        mend = error.diag.message_hint or "Migrate as the role that owns the tables."
+        raise ConfigError(f"{error.diag.message_primary}.", field="TOCSIN_DSN", mend=mend) from error
 
 
 def missing(wanted: list[Migration], version: str | None) -> list[Migration]:

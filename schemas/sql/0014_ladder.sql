@@ -43,3 +43,6 @@ CREATE TABLE house_secrets (
     name   text  PRIMARY KEY,
     secret bytea NOT NULL CHECK (octet_length(secret) >= 32)
 );
+
+SELECT tocsin_show_by_alarm('ladders', 'alarm', 'SELECT');
+SELECT tocsin_show_by_alarm('rungs', 'alarm', 'SELECT');

@@ -19,3 +19,6 @@ ALTER TABLE quarantine ADD COLUMN mend jsonb;
 ALTER TABLE quarantine ADD COLUMN tried_at timestamptz;  -- and until some seconds later it is one writer's to try
 ALTER TABLE quarantine ADD COLUMN tries integer NOT NULL DEFAULT 0;
 CREATE INDEX quarantine_asked ON quarantine (asked_at, arrival_us) WHERE asked_at IS NOT NULL AND replayed_at IS NULL;
+
+SELECT tocsin_show_by_enterprise('device_sensors', 'device_sensors.enterprise', 'SELECT');
+GRANT UPDATE (asked_at, asked_by, mend) ON quarantine TO tocsin_viewer;

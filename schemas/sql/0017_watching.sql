@@ -78,3 +78,7 @@ $$;
 CREATE INDEX commands_by_alarm ON commands (alarm_key);
 CREATE TRIGGER commands_watched AFTER INSERT OR UPDATE ON commands
     FOR EACH STATEMENT EXECUTE FUNCTION tocsin_watch('alarms');
+
+SELECT tocsin_show_by_alarm('comments', 'alarm', 'SELECT, INSERT');
+SELECT tocsin_show_by_alarm('assignments', 'alarm', 'SELECT, INSERT');
+SELECT tocsin_show_by_alarm('verdicts', 'alarm', 'SELECT, INSERT');

@@ -1,4 +1,4 @@
-"""deploy/postgres: two roles, and the one that faces the outside can change rows and nothing else."""
+"""deploy/postgres: the roles, and the one that faces the outside can change rows and nothing else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from schemas.viewers import BECOME_VIEWER, Role, Viewer
 from tests.deployed import make_secrets, postgres_of_the_recipe
 from tests.recipes import ROOT
 from tocsin.migrate import migrate, migrations
@@ -36,7 +37,7 @@ def ask(dsn: str, query: str) -> list[tuple[object, ...]]:
 
 def test_the_owner_migrates_without_being_a_superuser(dsns: dict[str, str]) -> None:
     """A superuser could read other databases and run programs on the server."""
-    wanted = [("tocsin", False, False, False), ("tocsin_app", False, False, False)]
+    wanted = [(name, False, False, False) for name in ("tocsin", "tocsin_app", "tocsin_viewer")]
     columns = "rolname::text, rolsuper, rolcreatedb, rolcreaterole"
     assert ask(dsns["tocsin"], f"SELECT {columns} FROM pg_roles WHERE rolname LIKE 'tocsin%' ORDER BY 1") == wanted
     owners = f"SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE {OURS} AND relkind IN ('r', 'p', 'v')"
@@ -45,7 +46,7 @@ def test_the_owner_migrates_without_being_a_superuser(dsns: dict[str, str]) -> N
 
 def test_passwords_are_kept_as_scram(dsns: dict[str, str]) -> None:
     """Not as they are, and not as MD5."""
-    query = "SELECT DISTINCT left(rolpassword, 13) FROM pg_authid WHERE rolname LIKE 'tocsin%'"
+    query = "SELECT DISTINCT left(rolpassword, 13) FROM pg_authid WHERE rolname LIKE 'tocsin%' AND rolcanlogin"
     assert ask(dsns["postgres"], query) == [("SCRAM-SHA-256",)]
 
 
@@ -81,6 +82,21 @@ def test_the_other_role_changes_no_table(dsns: dict[str, str], statement: str) -
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["tocsin", "tocsin_app"])
+def test_both_become_the_viewer_and_only_then_see_its_rows_alone(dsns: dict[str, str], role: str) -> None:
+    """Row security must not hide from the desk what a viewer does not see."""
+    with psycopg.connect(dsns["tocsin"]) as connection:
+        connection.execute("INSERT INTO journal (notification, at_us, enterprise, grade, en, zh)"
+                           " VALUES ('m-1', 0, 'shop-1', 4, '', '') ON CONFLICT DO NOTHING")  # fmt: skip
+    viewer = Viewer("li", Role.OWNER, enterprises=("shop-2",))
+    with psycopg.connect(dsns[role]) as connection:
+        assert connection.execute("SELECT count(*) FROM journal").fetchone() == (1,)
+        connection.execute(BECOME_VIEWER, viewer.parameters())
+        assert connection.execute("SELECT count(*) FROM journal").fetchone() == (0,)
+    plan = ask(dsns[role], "EXPLAIN SELECT count(*) FROM journal")
+    assert not any("Filter" in str(line) for line in plan), "and costs it nothing"
 
 
 def test_what_the_store_makes_later_is_read_by_the_other_role(dsns: dict[str, str]) -> None:
