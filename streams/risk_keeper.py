@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import psycopg
@@ -19,14 +20,16 @@ import structlog
 from schemas.alarms import AlarmEvent
 from schemas.errors import Fenced, ServiceAway
 from schemas.risk import Risk
-from scoring.risk_state import apply_acknowledgement, apply_event, apply_facts, apply_verdict
+from scoring.risk_state import apply_acknowledgement, apply_event, apply_facts, apply_strain, apply_verdict
 from streams import risk_rows as rows
 from streams.log.session import connect
 from streams.risk_rows import Asked, Connection
+from streams.risk_strain import circuits_of, next_look, strain_of
 from streams.risk_turn import Happened, Kept, live_through
 
 SETTLE_US = 2_000_000
 _AT_ONCE = 500
+_STRAINED_AT_ONCE = 100
 _LOOK_S = 0.5
 _BACKOFF_S = 1.0
 _log = structlog.get_logger(__name__)
@@ -34,6 +37,17 @@ _log = structlog.get_logger(__name__)
 Clock = Callable[[], int]
 Publish = Callable[[Sequence[Risk]], None]
 """Takes copies of risks that have changed, for others. At least once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    codes: Sequence[str]
+    events: Sequence[tuple[int, AlarmEvent]]
+    asked: Sequence[Asked]
+    strained: Sequence[str]
+    """Whose circuits are looked at."""
+    now_us: int
+    until_us: int
 
 
 def keep_no_copies(risks: Sequence[Risk]) -> None:
@@ -116,8 +130,12 @@ class RiskKeeper:
                 # What is still to be read may be earlier than what is due.
                 until_us = min(until_us, events[-1][1].now_us)
             due = rows.due(connection, self._partition, until_us, _AT_ONCE)
-            codes = dict.fromkeys([*(e.enterprise for _, e in events), *(a.enterprise for a in asked), *due])
-            kept = self._live(connection, list(codes), events, asked, now_us, until_us) if codes else []
+            strained = rows.strain_due(connection, self._partition, until_us, _STRAINED_AT_ONCE)
+            codes = dict.fromkeys(
+                [*(e.enterprise for _, e in events), *(one.enterprise for one in asked), *due, *strained]
+            )
+            turn = _Turn(list(codes), events, asked, strained, now_us, until_us)
+            kept = self._live(connection, turn) if codes else []
             if kept:
                 rows.write(connection, self._partition, kept)
                 rows.announce(connection, self._partition)
@@ -129,30 +147,20 @@ class RiskKeeper:
         self._failpoint("after_risk_commit")
         self.position = position
         self._count(kept)
-        return _AT_ONCE in (unsorted, len(events), len(asked), len(due))
+        return _AT_ONCE in (unsorted, len(events), len(asked), len(due)) or len(strained) == _STRAINED_AT_ONCE
 
-    def _live(
-        self,
-        connection: Connection,
-        codes: Sequence[str],
-        events: Sequence[tuple[int, AlarmEvent]],
-        asked: Sequence[Asked],
-        now_us: int,
-        until_us: int,
-    ) -> list[Kept]:
-        kept = rows.load(connection, codes)
-        happened: dict[str, list[Happened]] = {code: [] for code in codes}
-        fresh = {code for code, book in kept.items() if book.state.colour == 0}
-        facts = rows.facts_of(connection, fresh | {one.enterprise for one in asked if one.what == "facts"})
-        for code, found in facts.items():
-            at_us = now_us
-            if code in fresh:
-                # They held before anything that we know of happened.
-                at_us = min([now_us, *(e.now_us for _, e in events if e.enterprise == code)])
-            happened[code].append(Happened(at_us, partial(apply_facts, facts=found, at_us=at_us)))
-        for _, event in events:
+    def _live(self, connection: Connection, turn: _Turn) -> list[Kept]:
+        """Every enterprise of the turn through what happened to it; those of which there is something to write."""
+        kept = rows.load(connection, turn.codes)
+        happened: dict[str, list[Happened]] = {code: [] for code in turn.codes}
+        self._take_facts(connection, turn, kept, happened)
+        if turn.strained:
+            for code, strain in strain_of(connection, turn.strained, turn.now_us).items():
+                kept[code].strain_us, kept[code].touched = next_look(code, turn.now_us), True
+                happened[code].append(Happened(turn.now_us, partial(apply_strain, strain=strain)))
+        for _, event in turn.events:
             happened[event.enterprise].append(Happened(event.now_us, partial(apply_event, event=event)))
-        for one in asked:
+        for one in turn.asked:
             if one.what == "acknowledged":
                 apply = partial(apply_acknowledgement, key=one.alarm, step=one.step, at_us=one.at_us)
                 happened[one.enterprise].append(Happened(one.at_us, apply))
@@ -160,8 +168,28 @@ class RiskKeeper:
                 apply = partial(apply_verdict, key=one.alarm, step=one.step, verdict=one.word)
                 happened[one.enterprise].append(Happened(one.at_us, apply))
         for code, book in kept.items():
-            live_through(book, happened[code], until_us)
+            live_through(book, happened[code], turn.until_us)
         return [book for book in kept.values() if book.touched]
+
+    def _take_facts(
+        self, connection: Connection, turn: _Turn, kept: dict[str, Kept], happened: dict[str, list[Happened]]
+    ) -> None:
+        """What the registry says of enterprises that are new here, or of which it says something new."""
+        fresh = {code for code, book in kept.items() if book.state.colour == 0}
+        codes = sorted(fresh | {one.enterprise for one in turn.asked if one.what == "facts"})
+        if not codes:
+            return
+        electrical = circuits_of(connection, codes)
+        for code, found in rows.facts_of(connection, codes).items():
+            at_us = turn.now_us
+            if code in fresh:
+                # They held before anything that we know of happened.
+                at_us = min([at_us, *(event.now_us for _, event in turn.events if event.enterprise == code)])
+            happened[code].append(Happened(at_us, partial(apply_facts, facts=found, at_us=at_us)))
+            if code not in electrical:
+                kept[code].strain_us = None
+            elif kept[code].strain_us is None:
+                kept[code].strain_us, kept[code].touched = turn.now_us, True
 
     def _count(self, kept: Sequence[Kept]) -> None:
         self.turns += 1
