@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sensors_sim import scenario as plans
 from sensors_sim.chance import F64, U64, normal, seed_of, uniform
 from sensors_sim.faults import Fault, clock_error_s, distort, is_held, is_lost
-from sensors_sim.instruments import I64, Draft, Instruments, sensors_of, steady_of
+from sensors_sim.instruments import I64, Draft, Instruments, sensors_of
 from sensors_sim.opening import WEEK_MIN, busy_week
 from sensors_sim.plants import CHANNELS, build_panels, build_rooms, column
 from sensors_sim.town import Shop, settle
@@ -108,23 +108,23 @@ class City:
                 seeds.append(device_seed)
                 starts.append(len(draft.plans))
                 counts.append(len(plan.sensors))
-                age = float(uniform(np.array([device_seed], np.uint64), 0, 3)[0])
                 for i, sensor in enumerate(plan.sensors):
                     place = lane if plan.plant != "panel" else lane * len(CHANNELS) + column(sensor.channel)
                     own = (device_seed + 104_729 * (i + 1)) & ((1 << 64) - 1)
-                    draft.add(sensor, place, own, steady_of(sensor.measure, age))
+                    draft.add(sensor, place, own)
                 if plan.plant != "none":
                     (rooms if plan.plant == "room" else panels).append((shop, plan, device_seed))
         self._rooms = build_rooms(rooms) if rooms else None
         self._panels = build_panels(panels) if panels else None
-        self._sensors = Instruments(draft, self._rooms, self._panels)
+        self._seeds: U64 = np.array(seeds, np.uint64)
+        self._starts: I64 = np.array(starts, np.int64)
+        self._counts: I64 = np.array(counts, np.int64)
+        age = np.repeat(uniform(self._seeds, 0, 3), self._counts)
+        self._sensors = Instruments(draft, age, self._rooms, self._panels)
         self._shop_of, self._lanes = np.array(shop_of), lanes
         plants = np.array([plan.plant for plan in self.plans])
         self._room_shop, self._panel_shop = self._shop_of[plants == "room"], self._shop_of[plants == "panel"]
         self._room_follow = np.array([plan.spec.get("follow", 0.4) for plan in self.plans])[plants == "room"]
-        self._seeds: U64 = np.array(seeds, np.uint64)
-        self._starts: I64 = np.array(starts, np.int64)
-        self._counts: I64 = np.array(counts, np.int64)
         self._period: I64 = np.array([plan.period for plan in self.plans], np.int64)
         self._phase: I64 = (uniform(self._seeds, 0, 1) * self._period).astype(np.int64)
         self._fraction = uniform(self._seeds, 0, 2)
@@ -146,6 +146,10 @@ class City:
             lead = self._lead(device)
             groups.setdefault(lead, []).insert(0 if lead == device else len(groups.get(lead, ())), name)
         return list(groups.values())
+
+    def start(self, local_s: float) -> None:
+        """Before the first second: let it be at this local time, whatever was planned."""
+        self._start_s = local_s
 
     def second(self) -> list[Message]:
         """Advance by one second; messages in the order in which they are sent."""

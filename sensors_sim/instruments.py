@@ -30,32 +30,31 @@ class Draft:
     plans: list[SensorPlan] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
-    steady: list[float] = field(default_factory=list)
 
-    def add(self, plan: SensorPlan, place: int, seed: int, steady: float) -> None:
-        """place: where its plant keeps its value, flat.  steady: what it shows where no plant moves it."""
+    def add(self, plan: SensorPlan, place: int, seed: int) -> None:
+        """place: where its plant keeps its value, flat."""
         self.plans.append(plan)
         self.places.append(place)
         self.seeds.append(seed)
-        self.steady.append(steady)
 
 
 class Instruments:
-    """(n,) sensors."""
+    """(n,) sensors. age: 0 an old battery, 1 a new one, of the sensor's device."""
 
-    def __init__(self, draft: Draft, rooms: Rooms | None, panels: Panels | None) -> None:
+    def __init__(self, draft: Draft, age: F64, rooms: Rooms | None, panels: Panels | None) -> None:
         self.names = [plan.name for plan in draft.plans]
         self.every_s = np.array([plan.every for plan in draft.plans], np.int64)
         self.seeds: U64 = np.array(draft.seeds, np.uint64)
         self._rooms, self._panels = rooms, panels
         self._places: I64 = np.array(draft.places, np.int64)
-        self._steady = np.array(draft.steady)
         names = sorted({plan.measure for plan in draft.plans})
         numbers = {name: i for i, name in enumerate(names)}
         measures = [BY_NAME[name] for name in names]
         self._names = names
         self._measure = np.array([numbers[plan.measure] for plan in draft.plans], np.int64)
         of = self._measure
+        self._steady = np.where(of == numbers.get("battery", -1), 70.0 + 30.0 * age, 0.0)
+        self._steady[of == numbers.get("mains", -1)] = 1.0
         self.on_change = np.array([m.reporting is Reporting.ON_CHANGE for m in measures])[of]
         self.flags = np.array([m.flag for m in measures])[of]
         self._sigma = np.array([NOISE.get(m.name, 0.0) for m in measures])
@@ -83,11 +82,6 @@ class Instruments:
         if measure in PANEL and self._panels is not None:
             return self._panels.read_all(measure).reshape(-1)
         return None
-
-
-def steady_of(measure: str, age: float) -> float:
-    """What a plain sensor shows all day. age: 0 an old battery, 1 a new one."""
-    return {"battery": 70.0 + 30.0 * age, "mains": 1.0}.get(measure, 0.0)
 
 
 def sensors_of(starts: I64, counts: I64, devices: Sequence[int] | I64) -> I64:

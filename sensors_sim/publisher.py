@@ -26,6 +26,8 @@ from sensors_sim.city import Message
 _KEEPALIVE_S = 60
 _IN_FLIGHT = 100
 _QUEUED = 5_000
+_TEND_S = 0.02
+"""What a client could not write at once waits so long."""
 _RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 _encode = msgspec.json.Encoder().encode
 
@@ -99,6 +101,7 @@ class Publisher:
         """
         self.counts = Counts()
         self._selector = selectors.DefaultSelector()
+        self._monotonic, self._tend_at = monotonic, 0.0
         self._clients: list[_Client] = []
         self._of: dict[tuple[str, str], _Client] = {}
         count = min(clients, len(connections)) or len(connections)
@@ -128,8 +131,11 @@ class Publisher:
 
     def poll(self, timeout_s: float) -> None:
         """Connect, read and write whatever is due, for at most `timeout_s`."""
-        for client in self._clients:
-            client.tend(self._selector)
+        now = self._monotonic()
+        if now >= self._tend_at:
+            self._tend_at = now + _TEND_S
+            for client in self._clients:
+                client.tend(self._selector)
         if not self._selector.get_map():
             time.sleep(min(timeout_s, 0.1))
             return
@@ -178,6 +184,7 @@ class _Client:
         self._tries = 0
         self._retry_at = 0.0
         self._vanished = False
+        self._wanted = 0
 
     def vanish(self, selector: selectors.BaseSelector) -> None:
         """Break the connection off, as a device without power does: the broker sends its last will."""
@@ -212,12 +219,15 @@ class _Client:
             except OSError:
                 return
             self._registered = self._mqtt.socket()
-            selector.register(self._registered, selectors.EVENT_READ, self)
+            self._wanted = selectors.EVENT_READ
+            selector.register(self._registered, self._wanted, self)
         elif self._mqtt.loop_misc() != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._gone(selector)
             return
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._mqtt.want_write() else 0)
-        selector.modify(self._registered, wanted, self)
+        if wanted != self._wanted:
+            selector.modify(self._registered, wanted, self)
+            self._wanted = wanted
 
     def serve(self, ready: int, selector: selectors.BaseSelector) -> None:
         fine = MQTTErrorCode.MQTT_ERR_SUCCESS

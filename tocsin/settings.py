@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     clock_file: Path | None = None
     """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
     led_clock: Path | None = None
-    """A file of `tocsin.clocks.LedClock` in which a test leads the time. For tests."""
+    """A file of `tocsin.clocks`: its time is led by a test, or runs faster than ours (`tocsin up --speed`)."""
 
     @field_validator("token")
     @classmethod

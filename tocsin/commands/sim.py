@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +19,13 @@ from sensors_sim.publisher import Broker, Counts, Publisher, drive
 from sensors_sim.register import register
 from sensors_sim.scenarios import load, names
 from sensors_sim.town import Shop, settle
+from tocsin.clocks import FastClock
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 _DRAIN_S = 10.0
+_CONNECT_S = 10.0
+"""The city's time starts when all have connected, or after so long: a fast one would be late at once otherwise."""
 _LOCAL_S = 8 * 3600
 """The city lives by the clock of Asia/Shanghai."""
 
@@ -41,6 +44,12 @@ def sim(
     first: Annotated[int, typer.Option(min=1, help="Number of the first shop, for cities side by side.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings.")] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=1000.0, help="Times as fast as life.")] = 1.0,
+    clock: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TOCSIN_LED_CLOCK", help="Time and speed are those of `tocsin up --speed`: its DATA/clock."
+        ),
+    ] = None,
     seconds: Annotated[
         float | None,
         typer.Option(min=0.1, help="End after so many seconds of ours; default: the scenario's own length."),
@@ -64,8 +73,11 @@ def sim(
     if registry is not None:
         _write_registry(registry, settle(trades, shops, seed, first))
         return
+    fast = None if clock is None else _fast(clock)
+    now: Callable[[], float] = time.time if fast is None else lambda: fast.wall_us() / 1e6
+    speed = speed if fast is None else fast.speed
     length_s = plan.seconds if seconds is None else seconds * speed
-    city = City(plan, trades, shops, seed, first, None if plan.starts_at else time.time() + _LOCAL_S)
+    city = City(plan, trades, shops, seed, first)
     publisher = Publisher(
         Broker.parse(broker, username, password), city.connections, clients=clients, monotonic=time.monotonic
     )
@@ -74,16 +86,21 @@ def sim(
     out = Console(stderr=True)
     try:
         with Live(console=out, refresh_per_second=4, transient=json) as live:
+            while counts.connected < len(city.connections) and time.monotonic() - began < _CONNECT_S:
+                publisher.poll(0.1)
+            if counts.connects == 0:
+                raise ServiceAway("mqtt", f"no connection to {broker}", mend="Is `tocsin up` running there?")
+            began = time.monotonic()
+            if fast is not None or not plan.starts_at:
+                city.start(now() + _LOCAL_S)
 
             def seen() -> bool:
                 passed = time.monotonic() - began
                 live.update(_picture(scenario, passed * speed, length_s, counts))
-                if counts.connects == 0 and passed > _DRAIN_S:
-                    raise ServiceAway("mqtt", f"no connection to {broker}", mend="Is `tocsin up` running there?")
                 return passed * speed < length_s
 
             drive(
-                publisher, city.until(int(length_s)), speed=speed, with_ts=ts, now=time.time,
+                publisher, city.until(int(length_s)), speed=speed, with_ts=ts, now=now,
                 monotonic=time.monotonic, seen=seen,
             )  # fmt: skip
             end = time.monotonic() + _DRAIN_S
@@ -98,6 +115,13 @@ def sim(
         sys.stdout.write(msgspec.json.encode(counts).decode() + "\n")
     if publisher.waiting:
         raise ServiceAway("mqtt", f"{publisher.waiting} messages were never acknowledged by {broker}")
+
+
+def _fast(file: Path) -> FastClock:
+    try:
+        return FastClock(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} is no running clock: {error}", field="--clock", mend="Name DATA/clock.") from error
 
 
 def _write_registry(folder: Path, shops: Sequence[Shop]) -> None:

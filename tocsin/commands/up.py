@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +30,14 @@ def up(
     ] = None,
     rules: Annotated[Path | None, typer.Option(help="A rule pack to activate. (the active one)")] = None,
     routes: Annotated[Path | None, typer.Option(help="Who is told by which channel (TOML). (the journal)")] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=1.0, max=1000.0, help="Let time pass so many times faster, for simulated devices."),
+    ] = None,
+    starts: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%dT%H:%M"], help="What that time begins with, UTC. (now, or where it was)"),
+    ] = None,
 ) -> None:
     """Run door, log, engine, alarms, store and API until Ctrl-C.
 
@@ -45,6 +55,7 @@ def up(
         broker=broker,
         rules=rules,
         routes=routes,
+        led_clock=_hurry(Settings.told(data=data).data, speed, starts) if speed or starts else None,
     )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     process = OneProcess(settings, terminal=console.print, colour=console.is_terminal)
@@ -64,3 +75,19 @@ def up(
     finally:
         process.stop()
     process.raise_failure()
+
+
+def _hurry(data: Path, speed: float | None, starts: datetime | None) -> Path:
+    """The file of a fast clock in the data directory; one that is there goes on, unless it is told when to start."""
+    from tocsin.clocks import FastClock  # noqa: PLC0415
+
+    data.mkdir(parents=True, exist_ok=True)
+    file = data / "clock"
+    try:
+        if starts is None and FastClock(file).speed == (speed or 1.0):
+            return file
+    except (OSError, ValueError):
+        pass  # none yet, or one of before this machine was started
+    began_s = time.time() if starts is None else starts.replace(tzinfo=UTC).timestamp()
+    FastClock.create(file, int(began_s * 1e6), speed or 1.0)
+    return file
