@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from console.pages.page import At
 
 LONGEST_NOTE = 1000
+_LOOK_S = 0.1
+_LOOKS = 30
+"""The engine answers a reset within a tick or two."""
 
 
 class Acts:
@@ -54,14 +58,14 @@ class Acts:
             await at.ask(people.comment, at.viewer, key, note, idempotency_key=id_)
         elif act == "assign":
             await at.ask(people.assign, at.viewer, key, note, idempotency_key=id_)
+        elif act == "verdict":
+            await at.ask(people.judge, at.viewer, key, note, step=step, idempotency_key=id_)
         elif act == "reset":
             command = await at.ask(people.ask_reset, at.viewer, key, step=step, note=note, idempotency_key=id_)
-            for _ in range(30):
+            for _ in range(_LOOKS):
                 if command.standing != ASKED:
                     break
-                import asyncio  # noqa: PLC0415
-
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(_LOOK_S)
                 command = await at.ask(people.command, at.viewer, command.key)
             if command.standing == ASKED:
                 return at.words("acts.still_asked")

@@ -14,10 +14,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from nicegui import app as pages_app
 from nicegui import core, ui
 
+from alerting.people import UnknownAlarm
 from console.entry import make_entry
 from console.feed import Feed
 from console.guard import session_of, viewer_of
@@ -26,10 +28,13 @@ from console.pages.frame import framed, message
 from console.pages.page import At, Page
 from console.services import Services
 from console.words import words_of
+from registry.account_rows import UnknownAccount
 from registry.accounts import Accounts
-from schemas.errors import ServiceAway, TocsinError
+from registry.errors import NotThere
+from schemas.errors import ServiceAway
 from schemas.viewers import NotAllowed
 
+_log = structlog.get_logger("console.app")
 STATIC = Path(__file__).parent / "static"
 _YEAR_S = 365 * 24 * 3600
 RECONNECT_S = 10.0
@@ -43,6 +48,7 @@ class House:
     services: Services
     accounts: Accounts
     feed: Feed
+    now_us: Callable[[], int]
     language: str
     """Of who has not said theirs."""
     static: str
@@ -60,7 +66,7 @@ def make_console(
 ) -> FastAPI:
     """Add the pages to `app`, which has the API, its guard and its errors. Served with its lifespan on."""
     feed = Feed(services.live, now_us, judged_us)
-    house = House(services, accounts, feed, language, f"/static/{_fingerprint()}")
+    house = House(services, accounts, feed, now_us, language, f"/static/{_fingerprint()}")
     pages_app.add_static_files(house.static, STATIC, max_cache_age=_YEAR_S)
     ui.add_head_html(f'<link rel="stylesheet" href="{house.static}/tocsin.css">', shared=True)
     app.include_router(make_entry(house))
@@ -125,10 +131,11 @@ async def _build(at: At, page: Page) -> None:
         message(words("frame.away_title"), words("frame.away"), "cloud_off")
         # Asked until it answers, then loaded anew.
         ui.timer(2.0, lambda: ui.run_javascript("window.tocsin.reload && window.tocsin.reload()"))
-    except TocsinError as error:
-        if not type(error).__name__.startswith("Unknown"):
-            raise
+    except (NotThere, UnknownAlarm, UnknownAccount):
         message(words("frame.not_there_title"), words("frame.not_there"), "search_off", ("/", words("frame.back")))
+    except Exception:  # noqa: BLE001  a defect of one page; its words are for the log
+        _log.exception("a page failed", page=page.name)
+        message(words("frame.failed_title"), words("frame.failed"), "error_outline", ("/", words("frame.back")))
 
 
 async def _still_in(house: House, request: Request) -> bool:

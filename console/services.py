@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from alerting.people import People
 from console.live import Live
 from registry.accounts import Accounts
+from registry.directory import Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,4 @@ class Services:
     people: People
     live: Live
     accounts: Accounts | None = None
+    directory: Directory | None = None

@@ -14,6 +14,7 @@ from console.health import Troubles
 from console.live import Live
 from console.services import Services
 from registry.accounts import Accounts
+from registry.directory import Directory
 from tocsin.crew import Crew
 from tocsin.parts import readings_around
 from tocsin.standing.watch import Watch
@@ -26,9 +27,10 @@ class ConsoleParts:
         self._now_us = now_us
         self.people = People(dsn, now_us, readings_around(dsn))
         self.accounts = Accounts(dsn, now_us)
+        self.directory = Directory(dsn)
         self.live = Live(dsn, self.people)
         self.watch = Watch(dsn)
-        self.services = Services(self.people, self.live, self.accounts)
+        self.services = Services(self.people, self.live, self.accounts, self.directory)
         crew.start("live", self.live.run, self.live.stop)
         crew.start("watch", self.watch.run, self.watch.stop)
 
@@ -55,3 +57,4 @@ class ConsoleParts:
     def close(self) -> None:
         self.people.close()
         self.accounts.close()
+        self.directory.close()

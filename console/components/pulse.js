@@ -51,6 +51,7 @@ function ring() {
 // NiceGUI reloads a page whose server has forgotten it. Asked first whether somebody answers: a browser that reloads
 // into nothing shows its own error page and never comes back by itself.
 let reloading = false;
+pulse.reload = reloadWhenAnswered;
 async function reloadWhenAnswered() {
   if (reloading) return;
   reloading = true;
@@ -140,12 +141,12 @@ export default {
     this.ringer = setInterval(this.sound, RING_EVERY_MS);
     this.gesture = () => {
       const context = bell();
+      if (context) context.onstatechange = () => (this.heard = context.state === "running");
       if (context) setTimeout(() => (this.heard = context.state === "running"), 60);
     };
     for (const name of ["pointerdown", "keydown"]) window.addEventListener(name, this.gesture, true);
-    const context = bell();
-    this.heard = !!context && context.state === "running";
-    if (context) context.onstatechange = () => (this.heard = context.state === "running");
+    // Where a gesture on the page before still counts, no hint is needed.
+    if (navigator.userActivation && navigator.userActivation.hasBeenActive) this.gesture();
     this.harden();
   },
   beforeUnmount() {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.pages import watch
+from console.pages import alarm, watch
 from console.pages.page import Page
 
-PAGES: tuple[Page, ...] = (watch.PAGE,)
+PAGES: tuple[Page, ...] = (watch.PAGE, alarm.PAGE)

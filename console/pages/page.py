@@ -73,6 +73,10 @@ class At:
         answer = await run.io_bound(function, *args, **more)
         return answer  # type: ignore[return-value]  # None only while the process ends
 
+    def now_us(self) -> int:
+        """The house's time."""
+        return self.house.now_us()
+
     def may(self, act: Act) -> bool:
         return self.viewer.may(act)
 

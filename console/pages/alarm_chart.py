@@ -1,0 +1,144 @@
+"""The chart of an alarm's evidence: readings around it, the limits that were passed, what was usual, when it began."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from alerting.views import AlarmDetail
+from console.rows import unit_word
+from console.words import Words
+from schemas.alarms import State
+
+MOST_POINTS = 1200
+"""More are thinned: of every stretch its least and its greatest stay, so that no peak is lost."""
+_LEAST_BEFORE = 8
+"""With fewer readings before the onset nothing is said about what is usual."""
+_GRADE = {
+    "red": "var(--red)",
+    "orange": "var(--orange)",
+    "yellow": "var(--yellow-fill)",
+    "blue": "var(--blue)",
+}
+
+
+def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
+    """For ECharts, drawn as SVG so that colours are the page's own. `detail.readings` is there and not empty."""
+    alarm, readings = detail.alarm, detail.readings or []
+    points = [[at_us / 1000, value] for at_us, value in thinned(readings, MOST_POINTS)]
+    unit = unit_word(alarm.unit).strip()
+    lines: list[dict[str, Any]] = []
+    for limit, grade in limits(detail):
+        lines.append(
+            {
+                "yAxis": limit,
+                "lineStyle": {"color": _GRADE.get(grade, "var(--soft)"), "type": "solid", "width": 1.5},
+                "label": _label(f"{words('alarm.limit')} {limit:g}{unit_word(alarm.unit)}", "insideEndTop"),
+            }
+        )
+    usual = baseline(readings, alarm.onset_us)
+    if usual is not None:
+        lines.append(
+            {
+                "yAxis": usual,
+                "lineStyle": {"color": "var(--soft)", "type": "dashed", "width": 1},
+                "label": _label(f"{words('alarm.baseline')} {usual:.4g}{unit_word(alarm.unit)}", "insideStartTop"),
+            }
+        )
+    for key, at_us in (("onset", alarm.onset_us), ("raised", alarm.raised_us)):
+        lines.append(
+            {
+                "xAxis": at_us / 1000,
+                "lineStyle": {"color": "var(--ink)", "type": "dotted", "width": 1},
+                "label": _label(words(f"alarm.{key}"), "end"),
+            }
+        )
+    if lines[-1]["xAxis"] - lines[-2]["xAxis"] < 15_000:
+        del lines[-1]  # the two words would lie on each other
+    values = [value for _, value in readings] + [limit for limit, _ in limits(detail)]
+    low, high = min(values), max(values)
+    room = (high - low) * 0.08 or 1.0
+    text = {"color": "var(--soft)", "fontFamily": "inherit"}
+    return {
+        "animation": False,
+        "textStyle": {"fontFamily": "inherit"},
+        "grid": {"left": 54, "right": 16, "top": 30, "bottom": 30},
+        "tooltip": {
+            "trigger": "axis",
+            "backgroundColor": "var(--surface)",
+            "borderColor": "var(--line)",
+            "textStyle": {"color": "var(--ink)"},
+        },
+        "xAxis": {
+            "type": "time",
+            "axisLabel": {**text, "hideOverlap": True},
+            "axisLine": {"lineStyle": {"color": "var(--line)"}},
+            "splitLine": {"show": False},
+        },
+        "yAxis": {
+            "type": "value",
+            "name": unit,
+            "nameTextStyle": text,
+            "axisLabel": text,
+            "min": _round(low - room, down=True),
+            "max": _round(high + room),
+            "splitLine": {"lineStyle": {"color": "var(--line)"}},
+        },
+        "series": [
+            {
+                "type": "line",
+                "name": words("measure." + alarm.measure) if "measure." + alarm.measure in words else alarm.measure,
+                "data": points,
+                "showSymbol": len(points) < 40,
+                "symbolSize": 5,
+                "lineStyle": {"color": "var(--accent)", "width": 2},
+                "itemStyle": {"color": "var(--accent)"},
+                "markLine": {"symbol": "none", "silent": True, "data": lines},
+            }
+        ],
+    }
+
+
+def limits(detail: AlarmDetail) -> list[tuple[float, str]]:
+    """(limit, grade) of the rules that raised or regraded it, each limit once, by its worst grade."""
+    found: dict[float, int] = {}
+    words: dict[int, str] = {}
+    for event in detail.events:
+        if event.state in (State.RAISED, State.REGRADED) and event.evidence.limit is not None:
+            found[event.evidence.limit] = max(int(event.grade), found.get(event.evidence.limit, 0))
+            words[int(event.grade)] = event.grade.word
+    return sorted((limit, words[grade]) for limit, grade in found.items())
+
+
+def baseline(readings: Sequence[tuple[int, float]], onset_us: int) -> float | None:
+    """The median before the alarm began; None when too little is known."""
+    before = [value for at_us, value in readings if at_us < onset_us]
+    return median(before) if len(before) >= _LEAST_BEFORE else None
+
+
+def thinned(readings: Sequence[tuple[int, float]], most: int) -> list[tuple[int, float]]:
+    """At most about `most` of them, in order."""
+    if len(readings) <= most:
+        return list(readings)
+    stretch = -(-len(readings) * 2 // most)
+    kept: list[tuple[int, float]] = []
+    for start in range(0, len(readings), stretch):
+        part = readings[start : start + stretch]
+        ends = {min(range(len(part)), key=lambda i: part[i][1]), max(range(len(part)), key=lambda i: part[i][1])}
+        kept += [part[i] for i in sorted(ends)]
+    return kept
+
+
+def _label(text: str, position: str) -> dict[str, Any]:
+    return {"formatter": text, "position": position, "color": "var(--ink)", "fontSize": 11}
+
+
+def _round(value: float, *, down: bool = False) -> float:
+    """A number that an axis can bear."""
+    step = 10 ** (len(str(int(abs(value)))) - 2) if abs(value) >= 10 else 0.1
+    whole = value / step
+    rounded = (
+        (int(whole) - (1 if whole < int(whole) else 0)) if down else (int(whole) + (1 if whole > int(whole) else 0))
+    )
+    return round(rounded * step, 6)
