@@ -16,7 +16,7 @@ import structlog
 from alerting import ledger, store, whereabouts
 from alerting.bundle import said_of
 from alerting.climbing import Climbing
-from alerting.composer import Composer
+from alerting.composer import Composer, Reply
 from alerting.contacts import Contacts, is_contact
 from alerting.database import Connection, Database, session_name
 from alerting.life import Alarm, Suppression
@@ -80,6 +80,7 @@ class Desk:
         partition: int = 0,
         shares: bool = False,
         instance: str = "",
+        reply: Reply | None = None,
         suppression_of: SuppressionOf = nothing_suppressed,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
@@ -87,10 +88,10 @@ class Desk:
 
         shares: there are desks in other processes, so `run` returns when one of them serves the partition (else it
         waits for it), and a turn that took events is told to them by NOTIFY.  instance: the process's name, for those
-        who look into PostgreSQL.  on_turn: called after a turn that took events.
+        who look into PostgreSQL.  reply: how people answer; the outbox finishes messages by the same.  on_turn: called after a turn that took events.
         """
         self._routes = routes
-        self._composer = Composer(texts, outbox.facts)
+        self._composer = Composer(texts, outbox.facts, reply)
         self._channels = frozenset(outbox.facts)
         self._climbing = Climbing(partition, self._composer, metrics, self._channels)
         self._overdue = OverdueWatch(partition, metrics)
