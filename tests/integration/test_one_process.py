@@ -191,7 +191,7 @@ def test_ctrl_c_ends_everything_and_a_second_start_continues(tmp_path: Path) -> 
 def test_the_demo_shows_a_fire_and_its_message_and_ends_by_itself(tmp_path: Path) -> None:
     """The first thing anyone runs."""
     done = subprocess.run(
-        [sys.executable, "-m", "tocsin", "demo", "--seconds", "40", "--data", str(tmp_path / "demo")],
+        [sys.executable, "-m", "tocsin", "demo", "--terminal", "--seconds", "40", "--data", str(tmp_path / "demo")],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
