@@ -39,7 +39,7 @@ def spawn(settings: ConsoleSettings, bound: socket.socket) -> subprocess.Popen[b
     child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[bound.fileno()])
     assert child.stdin is not None
     try:
-        child.stdin.write(msgspec.json.encode(settings) + b"\n")
+        child.stdin.write(msgspec.json.encode(settings, enc_hook=str) + b"\n")
         child.stdin.flush()
     except BrokenPipeError:
         pass  # it is gone already: whoever waits for it hears its code

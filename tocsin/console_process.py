@@ -30,9 +30,13 @@ _STDIN = 0
 _PATIENCE_S = 2.0
 
 
+def _path(form: type, told: str) -> object:
+    return form(told)
+
+
 def main() -> int:
     """Serve until told to stop. Returns the exit code."""
-    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ConsoleSettings)
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ConsoleSettings, dec_hook=_path)
     configure()
     house = House(clock_of(settings.clock_file, settings.led_clock))
     crew = Crew()

@@ -7,6 +7,7 @@ appear in their repr.
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ class Settings(BaseSettings):
     """The number that texts come from (E.164), or the SID of a messaging service."""
     twilio_url: str = "https://api.twilio.com"
     """Another far end that speaks the same HTTP; for tests and for a relay of yours."""
+    public_url: str = Field("", pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?)?$")
+    """Address of the console as phones reach it; empty: messages have no link that opens an alarm."""
+    duty_phone: str = Field("", pattern=r"^[0-9+() -]{0,32}$")
+    """The duty desk's number, named in messages; empty: none is."""
     language: str = Field("en", pattern="^(en|zh)$")
     """Of messages to recipients who have not said theirs."""
     heartbeat_url: str = Field("", repr=False)
@@ -75,6 +80,10 @@ class Settings(BaseSettings):
     """Group of the bridges that share a subscription; empty: this bridge takes everything by itself."""
     broker_ca: Path | None = None
     """Certificates that the broker's must descend from; None: the system's."""
+    speed: float = Field(1.0, ge=1, le=1000)
+    """Time passes so many times faster, for simulated devices; `tocsin up` alone."""
+    starts: datetime | None = None
+    """What that time begins with, UTC; None: now, or where it was."""
     clock_file: Path | None = None
     """A file that holds seconds by which the wall clock is off; for tests of clock steps."""
     led_clock: Path | None = None

@@ -31,8 +31,7 @@ def up(
     rules: Annotated[Path | None, typer.Option(help="A rule pack to activate. (the active one)")] = None,
     routes: Annotated[Path | None, typer.Option(help="Who is told by which channel (TOML). (the journal)")] = None,
     speed: Annotated[
-        float | None,
-        typer.Option(min=1.0, max=1000.0, help="Let time pass so many times faster, for simulated devices."),
+        float | None, typer.Option(help="Let time pass so many times faster, for simulated devices. (1)")
     ] = None,
     starts: Annotated[
         datetime | None,
@@ -55,8 +54,11 @@ def up(
         broker=broker,
         rules=rules,
         routes=routes,
-        led_clock=_hurry(Settings.told(data=data).data, speed, starts) if speed or starts else None,
+        speed=speed,
+        starts=starts,
     )
+    if settings.speed > 1.0 or settings.starts is not None:
+        settings = settings.model_copy(update={"led_clock": _hurry(settings.data, settings.speed, settings.starts)})
     console = Console(highlight=False, markup=False, soft_wrap=True)
     process = OneProcess(settings, terminal=console.print, colour=console.is_terminal)
     process.obey_signals()
@@ -77,17 +79,17 @@ def up(
     process.raise_failure()
 
 
-def _hurry(data: Path, speed: float | None, starts: datetime | None) -> Path:
+def _hurry(data: Path, speed: float, starts: datetime | None) -> Path:
     """The file of a fast clock in the data directory; one that is there goes on, unless it is told when to start."""
     from tocsin.clocks import FastClock  # noqa: PLC0415
 
     data.mkdir(parents=True, exist_ok=True)
     file = data / "clock"
     try:
-        if starts is None and FastClock(file).speed == (speed or 1.0):
+        if starts is None and FastClock(file).speed == speed:
             return file
     except (OSError, ValueError):
         pass  # none yet, or one of before this machine was started
     began_s = time.time() if starts is None else starts.replace(tzinfo=UTC).timestamp()
-    FastClock.create(file, int(began_s * 1e6), speed or 1.0)
+    FastClock.create(file, int(began_s * 1e6), speed)
     return file
