@@ -44,5 +44,5 @@ CREATE TABLE house_secrets (
     secret bytea NOT NULL CHECK (octet_length(secret) >= 32)
 );
 
-SELECT tocsin_show_by_alarm('ladders', 'alarm', 'SELECT');
+SELECT tocsin_show_by_enterprise('ladders', 'ladders.enterprise', 'SELECT');
 SELECT tocsin_show_by_alarm('rungs', 'alarm', 'SELECT');
