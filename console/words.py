@@ -34,9 +34,9 @@ class Words:
         return key in self._table
 
     def of(self, *groups: str) -> dict[str, str]:
-        """All texts of some groups, by whole key: what a component in the browser is given."""
+        """All texts of some groups, or under some keys, by whole key: what a component in the browser is given."""
         heads = tuple(group + "." for group in groups)
-        return {key: text for key, text in self._table.items() if key.startswith(heads)}
+        return {key: text for key, text in self._table.items() if key in groups or key.startswith(heads)}
 
     def keys(self) -> set[str]:
         return set(self._table)

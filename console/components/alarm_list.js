@@ -90,7 +90,7 @@ export default {
               </span>
               <span v-else class="w-noanswer">{{ say("watch.nobody") }}</span>
               <span v-for="one in row.heard.slice(0, 3)" :key="one.recipient + one.channel" class="w-heard"
-                :class="'is-' + reached(one)">{{ one.recipient }} <i>{{ say("watch.reached." + reached(one)) }}</i></span>
+                :class="'is-' + reached(one)">{{ who(one) }} <i>{{ say("watch.reached." + reached(one)) }}</i></span>
               <span v-if="row.heard.length > 3" class="w-heard">{{ say("watch.more", { count: row.heard.length - 3 }) }}</span>
               <span v-if="row.assigned_to" class="w-has">
                 <span class="material-icons" aria-hidden="true">person</span>{{ row.assigned_to }}
@@ -438,6 +438,11 @@ export default {
     },
     address(row) {
       return nameOf(row.address, row.address_en, this.language);
+    },
+    // The second contact of the enterprise has no name here: who may see contacts finds it on the alarm's page.
+    who(one) {
+      const contact = one.recipient.match(/^contact:.*:(\d+)$/);
+      return contact ? this.say("alarm.contact", { order: contact[1] }) : one.recipient;
     },
     reached(one) {
       if (one.answered_us) return "answered";

@@ -28,7 +28,9 @@ class AlarmList(ui.element, component="alarm_list.js", dependencies=["tocsin_wor
         on_act: awaited with what a person asked: act, key, step, note, id.
         """
         super().__init__()
-        self._props["texts"] = words.of("watch", "grade", "kind", "measure", "frame")
+        self._props["texts"] = words.of(
+            "watch", "grade", "kind", "measure", "frame.close", "frame.cancel", "alarm.contact"
+        )
         self._props["language"] = words.language
         self._props["first"] = first
         self._props["me"] = me

@@ -13,7 +13,7 @@ from alerting.views import AlarmDetail, Assignee, Message
 from console.acts import Acts
 from console.components.since import Since
 from console.pages import alarm_chart
-from console.pages.alarm_story import channel, quantity, reason, story
+from console.pages.alarm_story import channel, quantity, reason, story, who
 from console.pages.page import At, Page
 from console.pages.parts import act_button, badge, card, fact, grade_mark
 from schemas.alarms import State
@@ -42,6 +42,7 @@ class _View:
         self._acts = Acts(at)
         self._detail: AlarmDetail
         self._contacts: list[Contact] = []
+        self._names: dict[int, str] = {}
         self._assignees: list[Assignee] = []
         self._chart: ui.echart | None = None
         self._chart_word: ui.label | None = None
@@ -52,6 +53,7 @@ class _View:
         self._detail = await at.ask(services.people.show, at.viewer, self._key)
         if services.directory is not None and at.may(Act.SEE_CONTACTS):
             self._contacts = await at.ask(services.directory.contacts, at.viewer, self._detail.alarm.enterprise)
+            self._names = {one.order: " ".join(filter(None, (one.name, one.duty))) for one in self._contacts}
         if at.may(Act.DIRECT):
             self._assignees = await at.ask(services.people.assignees, at.viewer, self._key)
 
@@ -196,7 +198,7 @@ class _View:
             if at.may(Act.ACKNOWLEDGE):
                 self._comment()
             with ui.element("ol").classes("a-story"):
-                for moment in story(self._detail, words):
+                for moment in story(self._detail, words, self._names):
                     with ui.element("li").classes(f"is-{moment.grade}" if moment.grade else ""):
                         ui.icon(moment.icon)
                         with ui.element("div"):
@@ -267,7 +269,7 @@ class _View:
             for message in detail.notifications:
                 with ui.element("div").classes("a-message"):
                     how = channel(message.channel, words)
-                    ui.label(f"{message.recipient} · {how}").classes("a-contact-name")
+                    ui.label(f"{who(message.recipient, self._names, words)} · {how}").classes("a-contact-name")
                     ui.label(words("watch.reached." + _reached(message))).classes(f"w-heard is-{_reached(message)}")
                     Since(message.receipts[0].at_us, words, "time")
                     if message.text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor, log10
 from statistics import median
 from typing import Any
 
@@ -56,9 +57,7 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
         )
     if lines[-1]["xAxis"] - lines[-2]["xAxis"] < 15_000:
         del lines[-1]  # the two words would lie on each other
-    values = [value for _, value in readings] + [limit for limit, _ in limits(detail)]
-    low, high = min(values), max(values)
-    room = (high - low) * 0.08 or 1.0
+    least, most, step = axis([value for _, value in readings] + [limit for limit, _ in limits(detail)])
     text = {"color": "var(--soft)", "fontFamily": "inherit"}
     return {
         "animation": False,
@@ -81,8 +80,9 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
             "name": unit,
             "nameTextStyle": text,
             "axisLabel": text,
-            "min": _round(low - room, down=True),
-            "max": _round(high + room),
+            "min": least,
+            "max": most,
+            "interval": step,
             "splitLine": {"lineStyle": {"color": "var(--line)"}},
         },
         "series": [
@@ -134,11 +134,11 @@ def _label(text: str, position: str) -> dict[str, Any]:
     return {"formatter": text, "position": position, "color": "var(--ink)", "fontSize": 11}
 
 
-def _round(value: float, *, down: bool = False) -> float:
-    """A number that an axis can bear."""
-    step = 10 ** (len(str(int(abs(value)))) - 2) if abs(value) >= 10 else 0.1
-    whole = value / step
-    rounded = (
-        (int(whole) - (1 if whole < int(whole) else 0)) if down else (int(whole) + (1 if whole > int(whole) else 0))
-    )
-    return round(rounded * step, 6)
+def axis(values: Sequence[float]) -> tuple[float, float, float]:
+    """Least, greatest and step of an axis that holds them all, in numbers that a person reads."""
+    low, high = min(values), max(values)
+    rough = (high - low) / 4 or max(abs(high) / 4, 0.25)
+    power = 10.0 ** floor(log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    least, most = floor(low / step) * step, ceil(high / step) * step
+    return round(least, 9), round(most if most > least else least + step, 9), round(step, 9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from alerting.views import AlarmDetail
@@ -10,7 +10,7 @@ from console.rows import unit_word
 from console.words import Words
 from schemas.alarms import AlarmEvent, State
 
-_HOPS = ("sent", "accepted", "delivered", "acknowledged")
+_HOPS = ("accepted", "delivered", "acknowledged")
 _ICONS = {
     State.RAISED: "notification_important",
     State.REGRADED: "swap_vert",
@@ -31,9 +31,9 @@ class Moment:
     """Of the engine's steps."""
 
 
-def story(detail: AlarmDetail, words: Words) -> list[Moment]:
-    """Newest first."""
-    moments = [*_steps(detail, words), *_told(detail, words), *_people(detail, words)]
+def story(detail: AlarmDetail, words: Words, names: Mapping[int, str]) -> list[Moment]:
+    """Newest first. names: of the enterprise's contacts, by their order, as far as the viewer may know them."""
+    moments = [*_steps(detail, words), *_told(detail, words, names), *_people(detail, words)]
     return sorted(moments, key=lambda moment: -moment.at_us)
 
 
@@ -89,16 +89,17 @@ def _why(event: AlarmEvent, words: Words) -> str:
     return " · ".join(parts)
 
 
-def _told(detail: AlarmDetail, words: Words) -> Iterator[Moment]:
+def _told(detail: AlarmDetail, words: Words, names: Mapping[int, str]) -> Iterator[Moment]:
     for decision in detail.decisions:
         if not decision.told:
             yield Moment(
                 decision.at_us, "notifications_off", words("alarm.story.told_nobody"), reason(decision.reason, words)
             )
     for message in detail.notifications:
+        stamps = {receipt.stamp for receipt in message.receipts}
         for receipt in message.receipts:
-            if receipt.stamp in _HOPS:
-                to = f"{message.recipient} ({channel(message.channel, words)})"
+            if receipt.stamp in _HOPS and not (receipt.stamp == "accepted" and "delivered" in stamps):
+                to = f"{who(message.recipient, names, words)} ({channel(message.channel, words)})"
                 yield Moment(
                     receipt.at_us,
                     "mark_chat_read" if receipt.stamp == "acknowledged" else "send",
@@ -106,7 +107,7 @@ def _told(detail: AlarmDetail, words: Words) -> Iterator[Moment]:
                 )
         for attempt in message.attempts:
             if attempt.outcome not in (None, "accepted") and attempt.finished_us is not None:
-                to = f"{message.recipient} ({channel(message.channel, words)})"
+                to = f"{who(message.recipient, names, words)} ({channel(message.channel, words)})"
                 yield Moment(
                     attempt.finished_us, "sms_failed", words("alarm.story.message_failed", to=to), attempt.detail
                 )
@@ -145,6 +146,14 @@ def reason(said: str, words: Words) -> str:
         if said.startswith(start):
             return words("alarm.reason." + start.replace(" ", "_"))
     return said
+
+
+def who(recipient: str, names: Mapping[int, str], words: Words) -> str:
+    """`contact:shop-1:2` is the enterprise's second contact: by name, where the viewer may know it."""
+    kind, _, order = recipient.rpartition(":")
+    if not kind.startswith("contact:") or not order.isdecimal():
+        return recipient
+    return names.get(int(order)) or words("alarm.contact", order=order)
 
 
 def channel(name: str, words: Words) -> str:
