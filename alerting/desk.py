@@ -88,7 +88,8 @@ class Desk:
 
         shares: there are desks in other processes, so `run` returns when one of them serves the partition (else it
         waits for it), and a turn that took events is told to them by NOTIFY.  instance: the process's name, for those
-        who look into PostgreSQL.  reply: how people answer; the outbox finishes messages by the same.  on_turn: called after a turn that took events.
+        who look into PostgreSQL.  reply: how people answer; the outbox finishes messages by the same.  on_turn: called
+        after a turn that took events.
         """
         self._routes = routes
         self._composer = Composer(texts, outbox.facts, reply)

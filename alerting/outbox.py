@@ -165,7 +165,9 @@ class Outbox:
     def _send_to_one(self, channel: Channel, taken: list[tuple[Tray, Sending]]) -> None:
         recipient: Recipient = taken[0][1].recipient
         try:
-            messages = [self._finish(recipient, sending.notification) for _, sending in taken]
+            messages = [sending.notification for _, sending in taken]
+            if not channel.facts.kept:
+                messages = [self._finish(recipient, message) for message in messages]
             answers = channel.send(recipient, messages)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a channel's defect must not end its lane
             _log.error("channel failed", channel=channel.facts.name, error=type(error).__name__)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from alerting.channels.journal import Journal, JournalFile
 from alerting.channels.unsent_sms import UnsentSms
 from alerting.channels.webhook import Webhook
+from alerting.composer import Reply
 from alerting.message import Texts
 from alerting.ports import Channel
 from alerting.routes import JOURNAL, SMS, WEBHOOK
+from alerting.secret import LINKS, house_secret
 from ingest.door.greeting import is_loopback
 from ingest.door.limits import DoorSettings
 from ingest.door.loop import Door
@@ -84,6 +86,12 @@ def make_channels(
     journal = Journal(dsn, texts, now_us, file=file, terminal=terminal, colour=colour)
     # Receivers compare the signature's time with their own clock.
     return {JOURNAL: journal, WEBHOOK: Webhook(clock.wall_us), SMS: _sms(settings, journal)}
+
+
+def make_reply(settings: Settings, dsn: str) -> Reply:
+    """How people answer messages. Raises ServiceAway."""
+    secret = house_secret(dsn, LINKS) if settings.public_url else b""
+    return Reply(settings.public_url, settings.duty_phone, secret)
 
 
 def _sms(settings: Settings, journal: Journal) -> Channel:

@@ -13,7 +13,7 @@ from alerting.ports import Answer, Outcome
 from alerting.routes import SMS, Recipient
 from schemas.notifications import ChannelFacts, Notification
 
-_FACTS = ChannelFacts(SMS, batch=100, gather_s=0.02, concurrency=1, limit_s=10.0, short=True)
+_FACTS = ChannelFacts(SMS, batch=100, gather_s=0.02, concurrency=1, limit_s=10.0, kept=True, short=True)
 KEPT = "kept in the journal: no carrier is set"
 
 

@@ -16,7 +16,7 @@ from alerting.outbox import Outbox
 from alerting.texts import load_texts
 from tocsin.cluster.process import ClusterProcess
 from tocsin.housekeeping import MARKS_S, SWEEP_S, Chore, Housekeeping, OutOfService, sweep_quarantine
-from tocsin.parts import make_channels
+from tocsin.parts import make_channels, make_reply
 from tocsin.recipients import routes_of
 from tocsin.standing import Standing, Standings
 from tocsin.standing.desk import desks_standing
@@ -37,14 +37,15 @@ class DeskProcess(ClusterProcess):
         texts = load_texts()
         metrics = AlertingMetrics(self.metrics)
         channels = make_channels(self.settings, self.dsn, texts, self._clock, house.now_us)
-        outbox = Outbox(self.dsn, channels, house.now_us, metrics, self._failpoint)
+        reply = make_reply(self.settings, self.dsn)
+        outbox = Outbox(self.dsn, channels, house.now_us, metrics, self._failpoint, reply.finish)
         self._closers.append(outbox.stop)
         routes = routes_of(self.settings)
 
         def make_desk(partition: int) -> Desk:
             return Desk(
                 self.dsn, routes, outbox, texts, metrics, house.now_us, partition=partition, shares=True,
-                instance=self.instance, suppression_of=marks.suppression_of,
+                instance=self.instance, reply=reply, suppression_of=marks.suppression_of,
             )  # fmt: skip
 
         self.desks = Desks(self.dsn, self.layout.partitions, make_desk, self.instance)
