@@ -59,7 +59,7 @@ from tocsin.http_server import HttpServer
 from tocsin.layout import written_layout
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
-from tocsin.parts import make_channels, make_judging, open_door, readings_around
+from tocsin.parts import make_channels, make_judging, make_reply, open_door, readings_around
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 from tocsin.process import Process
 from tocsin.recipients import routes_of
@@ -211,7 +211,8 @@ class OneProcess(Process):
         metrics = AlertingMetrics(self.metrics)
         self.marks = OutOfService(self.dsn)
         self.marks.refresh()
-        outbox = Outbox(self.dsn, channels, self._now_us, metrics, self._failpoint)
+        reply = make_reply(self.settings, self.dsn)
+        outbox = Outbox(self.dsn, channels, self._now_us, metrics, self._failpoint, reply.finish)
         self._closers.append(outbox.stop)
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
         self.desk = Desk(
@@ -221,6 +222,7 @@ class OneProcess(Process):
             texts,
             metrics,
             self._now_us,
+            reply=reply,
             suppression_of=self.marks.suppression_of,
             on_turn=self.mqtt_events.wake,
         )
