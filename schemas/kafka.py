@@ -19,6 +19,8 @@ ALARMS = "tocsin.alarms"
 """Copies of alarm events for others, and for the doors' subscribers. Key: the MQTT topic; value: the MQTT payload."""
 ALARMS_STATE = "tocsin.alarms.state"
 """The open alarms of each enterprise, newest only. Key: the MQTT topic; value: the MQTT payload, retained there."""
+RISK = "tocsin.risk"
+"""Copies of risks for others, newest only. Key: the enterprise; value: `schemas.risk.Risk` as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +60,5 @@ def topics(partitions: int = PARTITIONS, retention_ms: int = _DAY_MS) -> tuple[T
         Topic(QUARANTINE, 1, 7 * _DAY_MS),
         Topic(ALARMS, 1, _DAY_MS),
         Topic(ALARMS_STATE, 1, -1, compacted=True),
+        Topic(RISK, 1, -1, compacted=True),
     )

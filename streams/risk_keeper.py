@@ -20,6 +20,7 @@ import structlog
 from schemas.alarms import AlarmEvent
 from schemas.errors import Fenced, ServiceAway
 from schemas.risk import Risk
+from scoring.risk import explain
 from scoring.risk_state import apply_acknowledgement, apply_event, apply_facts, apply_strain, apply_verdict
 from streams import risk_rows as rows
 from streams.log.session import connect
@@ -30,13 +31,14 @@ from streams.risk_turn import Happened, Kept, live_through
 SETTLE_US = 2_000_000
 _AT_ONCE = 500
 _STRAINED_AT_ONCE = 100
+_SAY_AGAIN, _SAY_AGAIN_US = 5_000, 60_000_000
 _LOOK_S = 0.5
 _BACKOFF_S = 1.0
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], int]
 Publish = Callable[[Sequence[Risk]], None]
-"""Takes copies of risks that have changed, for others. At least once."""
+"""Takes copies of risks that have changed, for others; may raise ServiceAway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,6 @@ class _Turn:
     until_us: int
 
 
-def keep_no_copies(risks: Sequence[Risk]) -> None:
-    """For the one process: there is nobody to copy to."""
-
-
 class RiskKeeper:
     """The consumer `risk` of one partition. `run` blocks until `stop`; `wake` and `trouble` are for any thread."""
 
@@ -63,13 +61,15 @@ class RiskKeeper:
         clock: Clock,
         *,
         partition: int = 0,
-        publish: Publish = keep_no_copies,
+        publish: Publish | None = None,
         failpoint: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._dsn = dsn
         self._clock = clock
         self._partition = partition
         self._publish = publish
+        self._unsaid: dict[str, Risk] = {}
+        """Copies that are still to be published, the newest of each."""
         self._failpoint = failpoint
         self._connection: Connection | None = None
         self._owner: int | None = None
@@ -113,14 +113,13 @@ class RiskKeeper:
 
     def serve_once(self) -> bool:
         """One turn; True when there may be more to do at once. Raises ServiceAway or Fenced."""
-        if self._owner is None:
-            with self._edge() as connection:
-                self.position, self._owner = rows.take_over(connection, self._partition)
+        owner = self._begin() if self._owner is None else self._owner
+        self._say()
         with self._edge() as connection:
             if not rows.has_work(connection, self._partition, self._clock() - SETTLE_US):
                 return False
         with self._edge() as connection, connection.transaction():
-            position = rows.hold(connection, self._partition, self._owner)
+            position = rows.hold(connection, self._partition, owner)
             unsorted = rows.sort_inbox(connection, _AT_ONCE)
             events = rows.events_after(connection, self._partition, position, _AT_ONCE)
             asked = rows.inbox(connection, self._partition, _AT_ONCE)
@@ -148,6 +147,22 @@ class RiskKeeper:
         self.position = position
         self._count(kept)
         return _AT_ONCE in (unsorted, len(events), len(asked), len(due)) or len(strained) == _STRAINED_AT_ONCE
+
+    def _begin(self) -> int:
+        """Take the place over, and remember what an earlier keeper may have died before it was published."""
+        with self._edge() as connection:
+            self.position, owner = rows.take_over(connection, self._partition)
+            if self._publish is not None:
+                codes = rows.changed_last(connection, self._partition, _SAY_AGAIN_US, _SAY_AGAIN)
+                kept = rows.load(connection, codes)
+                self._unsaid = {code: explain(code, one.state) for code, one in kept.items() if one.state.colour}
+        self._owner = owner
+        return owner
+
+    def _say(self) -> None:
+        if self._publish is not None and self._unsaid:
+            self._publish(list(self._unsaid.values()))
+            self._unsaid = {}
 
     def _live(self, connection: Connection, turn: _Turn) -> list[Kept]:
         """Every enterprise of the turn through what happened to it; those of which there is something to write."""
@@ -194,10 +209,11 @@ class RiskKeeper:
     def _count(self, kept: Sequence[Kept]) -> None:
         self.turns += 1
         self.recomputed += len(kept)
-        news = [one.risk for one in kept if one.history and one.risk is not None]
+        news = {one.enterprise: one.risk for one in kept if one.history and one.risk is not None}
         self.changed += len(news)
-        if news:
-            self._publish(news)
+        if self._publish is not None:
+            self._unsaid |= news
+            self._say()
 
     @contextmanager
     def _edge(self) -> Iterator[Connection]:

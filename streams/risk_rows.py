@@ -56,6 +56,12 @@ _INBOX = """
 _EMPTY_INBOX = "DELETE FROM risk_inbox WHERE number = ANY(%s)"
 _DUE = "SELECT enterprise FROM risk WHERE partition = %s AND due_us <= %s ORDER BY due_us LIMIT %s"
 _STRAIN_DUE = "SELECT enterprise FROM risk WHERE partition = %s AND strain_us <= %s ORDER BY strain_us LIMIT %s"
+_RECENT = """
+    SELECT DISTINCT enterprise FROM risk_history
+     WHERE partition = %(partition)s
+       AND at_us > (SELECT max(at_us) FROM risk_history WHERE partition = %(partition)s) - %(within_us)s
+     LIMIT %(limit)s
+"""
 _LOAD = "SELECT enterprise, state, due_us, next_us, strain_us, score FROM risk WHERE enterprise = ANY(%s)"
 _FACTS = """
     SELECT c.code, e.code IS NOT NULL, e.trade, e.built, e.wired, e.open_flame, e.flammables, e.area_m2, e.people,
@@ -163,6 +169,12 @@ def due(connection: Connection, partition: int, until_us: int, limit: int) -> li
 def strain_due(connection: Connection, partition: int, until_us: int, limit: int) -> list[str]:
     """Enterprises whose circuits are to be looked at again."""
     return [code for (code,) in connection.execute(_STRAIN_DUE, (partition, until_us, limit)).fetchall()]
+
+
+def changed_last(connection: Connection, partition: int, within_us: int, limit: int) -> list[str]:
+    """Enterprises with news in the last time in which there was any."""
+    wanted = {"partition": partition, "within_us": within_us, "limit": limit}
+    return [code for (code,) in connection.execute(_RECENT, wanted).fetchall()]
 
 
 def load(connection: Connection, enterprises: Iterable[str]) -> dict[str, Kept]:

@@ -21,6 +21,8 @@ NAMES = (
     "in_checkpoint",
     "while_partition_closes",
     "after_send_before_stamp",
+    "before_risk_commit",
+    "after_risk_commit",
     "move_made_topics",
     "move_closed_log",
     "move_wrote_time",

@@ -28,6 +28,7 @@ from schemas.identity import partition_of
 from schemas.kafka import log_topic, topics, workers_group
 from schemas.readings import ReadingBatch
 from streams import moving as streams
+from streams import risk_moving as risk
 from streams.checkpoints import PostgresCheckpoints
 from streams.engine import Engine
 from streams.engine_moving import deal_out
@@ -176,7 +177,7 @@ def _positions(dsn: str) -> dict[tuple[str, int], int]:
 
 
 def _check_consumers(positions: Mapping[tuple[str, int], int]) -> None:
-    strange = {consumer for consumer, _ in positions} - {*_STREAMS, *alerting.CONSUMERS}
+    strange = {consumer for consumer, _ in positions} - {*_STREAMS, *alerting.CONSUMERS, *risk.CONSUMERS}
     if strange:
         raise ConfigError(f"nobody here knows how to move {', '.join(sorted(strange))}.", mend="Upgrade Tocsin.")
 
@@ -214,9 +215,7 @@ def _first_left(reader: LogReader, position: int, kinds: type | tuple[type, ...]
     return None
 
 
-def _deal_out(
-    dsn: str, source: Source, positions: Mapping[tuple[str, int], int], partitions: int
-) -> list[Engine]:
+def _deal_out(dsn: str, source: Source, positions: Mapping[tuple[str, int], int], partitions: int) -> list[Engine]:
     """The engines of the new number of partitions. Raises ConfigError when something in the log waits for somebody."""
     for partition in range(source.partitions):
         _check_taken(source, partition, positions)
@@ -278,6 +277,7 @@ def _commit(
         with psycopg.connect(dsn, application_name="tocsin-move") as connection:
             streams.hold(connection)
             alerting.check_idle(connection, source.partitions)
+            risk.check_taken(connection, source.partitions)
             seq = max(alerting.last_seq(connection), *(engine.book.seq for engine in targets))
             _check_unmoved(connection, source, before, positions)
             snapshots: dict[int, Snapshot] = {}
@@ -288,6 +288,7 @@ def _commit(
             streams.place_consumers(connection, _STREAMS, places)
             streams.place_waiting(connection, where)
             alerting.move_alarms(connection, where, partitions, seq)
+            risk.move_risk(connection, where, partitions, seq)
             streams.write_layout(connection, log_topic(partitions), partitions)
             failpoint("in_move")
     except psycopg.OperationalError as error:

@@ -37,6 +37,7 @@ from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
 from streams.packs import load_pack
+from streams.risk_keeper import RiskKeeper
 from streams.store.process import StoreSettings
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
@@ -72,6 +73,7 @@ from tocsin.standing.desk import desk_standing
 from tocsin.standing.door import door_standing
 from tocsin.standing.judging import judging_standing
 from tocsin.standing.log import rows_standing
+from tocsin.standing.risk import risk_standing
 from tocsin.standing.store import store_standing
 from tocsin.standing.watch import Watch
 from tocsin.store_child import StoreChild
@@ -234,6 +236,8 @@ class OneProcess(Process):
             self.settings, self.dsn, self._reader(), on_events=self.desk.wake, failpoint=self._failpoint
         )
         self.crew.start("judging", self.judging.run, self.judging.stop)
+        self.risk = RiskKeeper(self.dsn, self._now_us, failpoint=self._failpoint)
+        self.crew.start("risk", self.risk.run, self.risk.stop)
 
     def _start_store(self) -> None:
         settings = self.settings
@@ -303,6 +307,7 @@ class OneProcess(Process):
             judging_standing(self.judging, self.engine, lambda: head.head, self._now_us, watch),
             desk_standing(self.desk),
             Standing("mqtt_events", self.mqtt_events.trouble),
+            risk_standing(self.risk),
             store_standing(watch, lambda: {0: head.head}, self._now_us),
             *([bridge_standing(self.bridge.counts, self.bridge.trouble)] if self.settings.broker else []),
         ]

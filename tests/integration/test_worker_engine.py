@@ -19,6 +19,7 @@ from streams.log.kafka_reader import KafkaLogReader
 from streams.log.unreadable import unreadable_rows
 from streams.packs import load_pack, parse_pack
 from streams.ports import LogReader
+from streams.risk_keeper import RiskKeeper
 from streams.worker.app import Worker
 from tests.kafka_topics import fresh_topic
 from tests.waiting import until
@@ -73,7 +74,8 @@ def test_alarms_are_those_of_one_engine_over_the_log(kafka: Kafka, dsn: str, tmp
             )  # fmt: skip
             events = MqttEvents(dsn, lambda *published: None, partition=partition)
             control = ControlDispatcher(dsn, log.at(partition), partition=partition)
-            return JudgedPartition(partition, engine, judging, events, control)
+            risk = RiskKeeper(dsn, lambda: 0, partition=partition)
+            return JudgedPartition(partition, engine, judging, events, control, risk)
 
         def start() -> OneWorker:
             worker = Worker(

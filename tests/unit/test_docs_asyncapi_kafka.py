@@ -29,8 +29,9 @@ from schemas.entries import (
 )
 from schemas.errors import Reject
 from schemas.identity import id_of
-from schemas.kafka import ALARMS, ALARMS_STATE, PARTITIONS, QUARANTINE, log_topic, topics
+from schemas.kafka import ALARMS, ALARMS_STATE, PARTITIONS, QUARANTINE, RISK, log_topic, topics
 from schemas.readings import Origin, Quality, ReadingBatch
+from schemas.risk import Risk
 from streams.log.records import payload_of, records_of
 
 Json = dict[str, Any]
@@ -38,7 +39,7 @@ Json = dict[str, Any]
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 FILE = REFERENCE / "asyncapi-kafka.json"
 BINDING = "0.5.0"
-SHAPES = (Sensor, Tick, PackActivated, DeviceFacts, ResetAsked, ClockStepped, Kept)
+SHAPES = (Sensor, Tick, PackActivated, DeviceFacts, ResetAsked, ClockStepped, Kept, Risk)
 CONTROLS = (PackActivated, DeviceFacts, ResetAsked, ClockStepped)
 NOW_US = 1_790_000_000_000_000
 BATCH = ReadingBatch.of(
@@ -151,8 +152,8 @@ def document() -> Json:
         "info": {
             "title": "Tocsin's topics in Kafka",
             "version": "1",
-            "description": "What the parts of a cluster say to one another. Read the topics of alarms as you like; the "
-            "others are Tocsin's own, nobody else writes there. Actions are Tocsin's.",
+            "description": "What the parts of a cluster say to one another. Read the topics of alarms and of risk as "
+            "you like; the others are Tocsin's own, nobody else writes there. Actions are Tocsin's.",
         },
         "servers": {"kafka": {"host": "kafka:9092", "protocol": "kafka", "description": "Kafka 4."}},
         "channels": {
@@ -194,6 +195,19 @@ def document() -> Json:
                     )
                 },
             ),
+            "risk": channel(
+                RISK,
+                "How each enterprise stands: the risk of a place, which is no warning grade. The newest record of a "
+                "key is what holds; it is written when the colour or a reason changes.",
+                {
+                    "risk": message(
+                        "Score, colour, terms, reasons and what would lower it.",
+                        "application/json",
+                        {"$ref": "#/components/schemas/Risk"},
+                        {"type": "string", "description": "The enterprise."},
+                    )
+                },
+            ),
         },
         "operations": {
             "log": operation("send", "log"),
@@ -202,6 +216,7 @@ def document() -> Json:
             "writeDown": operation("receive", "quarantine"),
             "tellAlarms": operation("send", "alarms"),
             "tellAlarmsState": operation("send", "alarms_state"),
+            "tellRisk": operation("send", "risk"),
         },
         "components": {
             "schemas": {

@@ -27,6 +27,7 @@ from tocsin.standing.door import door_standing
 from tocsin.standing.judging import judging_standing
 from tocsin.standing.kafka import kafka_standing
 from tocsin.standing.log import rows_standing
+from tocsin.standing.risk import risk_standing
 from tocsin.standing.store import store_standing
 from tocsin.standing.watch import Seen
 from tocsin.standing.worker import worker_standing
@@ -54,13 +55,14 @@ def _stations(registry: CollectorRegistry) -> None:
     rows: Any = SimpleNamespace(settled=0, head=0)
     kafka: Any = SimpleNamespace(records=0, bytes=0, failures=0, trouble=str)
     desks: Any = SimpleNamespace(taken=0, given_up=0, held=lambda: {0: SimpleNamespace(position=0)}, trouble=str)
+    risk: Any = SimpleNamespace(turns=0, recomputed=0, changed=0, position=0, trouble=str)
     partitions = SimpleNamespace(overtaken=0, owned=list)
     worker: Any = SimpleNamespace(quarantined=0, unreadable=0, partitions=partitions, trouble=str)
     standings = [
         worker_standing(worker),
         door_standing(door), bridge_standing(bridge, str), rows_standing(rows), kafka_standing(kafka),
         judging_standing(judging, Engine(None), lambda: 0, lambda: 0, watch),
-        store_standing(watch, lambda: {0: 0}, lambda: 0), *desks_standing(desks),
+        store_standing(watch, lambda: {0: 0}, lambda: 0), *desks_standing(desks), risk_standing(risk),
     ]  # fmt: skip
     Stations(Standings(lambda: standings).stations, registry)
 

@@ -1,4 +1,4 @@
-"""What a worker runs for one partition: the judging, the alarms on their way to others, and what people ask of it."""
+"""What a worker runs for one partition: the judging, the alarms on their way to others, what people ask, the risks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from schemas.errors import Fenced
 from streams.commands import ControlDispatcher
 from streams.engine import Engine
 from streams.judging import Judging
+from streams.risk_keeper import RiskKeeper
 
 _JOIN_S = 2.0
 _log = structlog.get_logger(__name__)
 
 
 class JudgedPartition:
-    """Port `streams.worker.life.PartitionLife`: the judging in the caller's thread, the other two in threads beside it.
+    """Port `streams.worker.life.PartitionLife`: the judging in the caller's thread, the others in threads beside it.
 
-    Whoever takes the partition over fences the judging, whose end is the end of all. The other two need no fence:
-    alarms may be said twice, and rows are held while they are dispatched. What one of them fails with ends the judging
-    and is raised by `run`.
+    Whoever takes the partition over fences the judging, whose end is the end of all, and the keeper of risk. The others
+    need no fence: alarms may be said twice, and rows are held while they are dispatched. What one of them fails with
+    ends the judging and is raised by `run`.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class JudgedPartition:
         judging: Judging,
         events: MqttEvents,
         control: ControlDispatcher,
+        risk: RiskKeeper,
     ) -> None:
         self.partition = partition
         self.engine = engine
         self.judging = judging
         self.events = events
+        self.risk = risk
         self._control = control
         self._failure: BaseException | None = None
         self._stop_control = threading.Event()
@@ -51,6 +54,7 @@ class JudgedPartition:
         beside = [
             self._start("events", self.events.run),
             self._start("control", lambda: self._control.run(self._stop_control)),
+            self._start("risk", self.risk.run),
         ]
         try:
             self.judging.run()
@@ -72,6 +76,7 @@ class JudgedPartition:
 
     def _stop_beside(self) -> None:
         self.events.stop()
+        self.risk.stop()
         self._stop_control.set()
 
     def _start(self, name: str, run: Callable[[], None]) -> threading.Thread:

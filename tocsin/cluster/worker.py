@@ -6,19 +6,21 @@ what people ask of it. One store leads in a cluster; those of the other workers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 from alerting.channels.mqtt_events import MqttEvents
 from alerting.desk import TURNS
 from alerting.listening import Listening
 from ingest.quarantine import keep_records
-from schemas.kafka import ALARMS, ALARMS_STATE, QUARANTINE
+from schemas.kafka import ALARMS, ALARMS_STATE, QUARANTINE, RISK
+from schemas.risk import Risk, encode_risk
 from streams.commands import ControlDispatcher
-from streams.log.kafka import KafkaLog
+from streams.log.kafka import KafkaLog, Record
 from streams.log.kafka_topics import ends_of
 from streams.log.unreadable import unreadable_rows
 from streams.ports import LogReader
+from streams.risk_keeper import RiskKeeper
 from streams.store.edge import session
 from streams.store.process import StoreSettings
 from streams.worker.app import Worker
@@ -29,6 +31,7 @@ from tocsin.parts import make_judging
 from tocsin.standing import Standing
 from tocsin.standing.judging import judging_standing
 from tocsin.standing.kafka import Heads, kafka_standing
+from tocsin.standing.risk import risk_standing
 from tocsin.standing.store import store_standing
 from tocsin.standing.watch import Watch
 from tocsin.standing.worker import worker_standing
@@ -126,6 +129,9 @@ class WorkerProcess(ClusterProcess):
             judging,
             MqttEvents(self.dsn, self._publish, partition=partition),
             ControlDispatcher(self.dsn, self.log.at(partition), partition=partition),
+            RiskKeeper(
+                self.dsn, self.house.now_us, partition=partition, publish=self._copy_risks, failpoint=self._failpoint
+            ),
         )
         self._lives[partition] = life
         return life
@@ -133,6 +139,10 @@ class WorkerProcess(ClusterProcess):
     def _publish(self, topic: str, payload: bytes, _qos: int, retain: bool) -> None:
         """Every door hears of it, and publishes it to those who subscribe there."""
         self.log.produce(ALARMS_STATE if retain else ALARMS, topic.encode(), payload)
+
+    def _copy_risks(self, risks: Sequence[Risk]) -> None:
+        """For others, who read Kafka. Raises ServiceAway."""
+        self.log.produce_many(Record(RISK, risk.enterprise.encode(), encode_risk(risk)) for risk in risks)
 
     def _wake_events(self, partition: int) -> None:
         life = self._owned().get(partition)
@@ -162,3 +172,4 @@ class WorkerProcess(ClusterProcess):
                 name=f"judging-{partition}",
             )
             yield Standing(f"mqtt_events-{partition}", life.events.trouble)
+            yield risk_standing(life.risk, partition=partition, name=f"risk-{partition}")

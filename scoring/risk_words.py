@@ -1,0 +1,97 @@
+"""A risk in a person's words: terms, reasons and remedies by template, in Chinese and English. Pure."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+
+from schemas.errors import CorruptState
+from schemas.risk import Letter, Reason, Remedy, RiskColour, Said, Term
+
+LANGUAGES = ("zh", "en")
+
+
+class RiskTexts(msgspec.Struct, frozen=True):
+    """One language; every table has the same keys in each."""
+
+    points: str
+    not_known: str
+    own_colour: str
+    """Shown beside a colour: whose it is."""
+    colour: dict[str, str]
+    term: dict[str, str]
+    note: dict[str, str]
+    reason: dict[str, str]
+    remedy: dict[str, str]
+    fact: dict[str, str]
+    said: dict[str, str]
+    kind: dict[str, str]
+    grade: dict[str, str]
+
+
+@cache
+def risk_texts(language: str) -> RiskTexts:
+    """Of a language; English where there is none. Raises CorruptState when the shipped file cannot be read."""
+    name = language if language in LANGUAGES else "en"
+    try:
+        return msgspec.toml.decode(files("scoring.risk_texts").joinpath(f"{name}.toml").read_bytes(), type=RiskTexts)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise CorruptState(f"the words of risk in {name!r} cannot be read: {error}") from error
+
+
+def colour_in_words(colour: RiskColour, language: str) -> str:
+    return risk_texts(language).colour[colour.word]
+
+
+def term_in_words(letter: Letter, language: str) -> str:
+    return risk_texts(language).term[letter.value]
+
+
+def note_in_words(term: Term, language: str) -> str:
+    """Why a term has no data; empty when it has."""
+    return risk_texts(language).note[term.note] if term.note else ""
+
+
+def reason_in_words(reason: Reason, language: str) -> str:
+    texts = risk_texts(language)
+    said: Said = {**reason.said}
+    if reason.code == "hazard":
+        said |= _hazard(texts, reason.said)
+    return texts.reason[reason.code].format_map(_filled(texts, said))
+
+
+def remedy_in_words(remedy: Remedy, language: str) -> str:
+    texts = risk_texts(language)
+    said: Said = {**remedy.said}
+    if remedy.code == "tell_facts":
+        names = str(said["facts"]).split(",")
+        said["facts"] = texts.said["between"].join(texts.fact[name] for name in names)
+    return texts.remedy[remedy.code].format_map(_filled(texts, said))
+
+
+def _filled(texts: RiskTexts, said: Said) -> dict[str, str]:
+    filled = {name: str(value) for name, value in said.items()}
+    if "kind" in said:
+        filled["kind"] = texts.kind.get(str(said["kind"]), str(said["kind"]))
+    if isinstance(said.get("worst"), int):
+        filled["worst"] = texts.grade.get(str(said["worst"]), "")
+    elif "worst" in said:
+        filled["worst"] = texts.said["worst"].format(value=said["worst"]) if said["worst"] else ""
+    return filled
+
+
+def _hazard(texts: RiskTexts, said: Said) -> Said:
+    facts = []
+    for place in (1, 2):
+        name = said.get(f"fact_{place}")
+        if name:
+            value = said[f"value_{place}"]
+            facts.append(texts.said[str(name)].format(value=f"{value:g}" if isinstance(value, float) else value))
+    listed = texts.said["between"].join(facts)
+    return {
+        "trade": texts.said["trade"].format(value=said["trade"]) if said.get("trade") else "",
+        "facts": texts.said["facts"].format(value=listed) if facts else "",
+        "unknown": texts.said["unknown"].format(value=said["unknown"]) if said.get("unknown") else "",
+    }
