@@ -6,15 +6,19 @@ The services behind the API, the pages and the command. What is outside the scop
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from registry import changes, writing
+from registry import applying, changes, writing
+from registry.applying import NewLogin, Progress, Report, no_progress
+from registry.columns import Sort
 from registry.connections import Connection, Connections
 from registry.errors import NotThere
+from registry.exporting import write_csv
+from registry.importing import Table
 from registry.sql import load_queries
 from registry.views import (
     EVERYTHING,
@@ -123,6 +127,14 @@ class Directory:
         with self._connections.transaction(viewer) as connection:
             return _one_device(connection, viewer, enterprise, device)
 
+    def has_device(self, viewer: Viewer, enterprise: str, device: str) -> bool:
+        """Whether the registry knows it, and the viewer sees it."""
+        try:
+            self.device(viewer, enterprise, device)
+        except NotThere:
+            return False
+        return True
+
     def unclaimed(
         self, viewer: Viewer, limit: int = 100, cursor: str = "", enterprise: str | None = None
     ) -> UnclaimedPage:
@@ -221,6 +233,52 @@ class Directory:
         """With its own login. If it goes on to speak, it is unclaimed. Raises NotThere, NotAllowed."""
         with self._connections.transaction(viewer) as connection:
             writing.remove_device(connection, viewer, enterprise, device)
+
+    def apply(
+        self,
+        viewer: Viewer,
+        tables: Sequence[Table],
+        *,
+        dry_run: bool = False,
+        skip_bad: bool = False,
+        logins: bool = False,
+        progress: Progress = no_progress,
+    ) -> tuple[Report, list[NewLogin]]:
+        """Import files that were read, all of them or none: see `registry.applying`. Raises NotAllowed."""
+        with self._connections.transaction(None) as connection:
+            return applying.apply(
+                connection, viewer, tables, dry_run=dry_run, skip_bad=skip_bad, logins=logins, progress=progress
+            )
+
+    def export(self, viewer: Viewer, sort: Sort) -> Iterator[str]:
+        """A file of what the viewer sees, in pieces, as an import reads it. Raises NotAllowed."""
+        viewer.must(Act.EXPORT)
+        if sort is Sort.CONTACTS:
+            viewer.must(Act.SEE_CONTACTS)
+        return write_csv(sort, self._rows(viewer, sort))
+
+    def _rows(self, viewer: Viewer, sort: Sort) -> Iterator[Any]:
+        if sort is Sort.DISTRICTS:
+            yield from self.districts(viewer)
+        elif sort is Sort.ENTERPRISES:
+            yield from _all(lambda cursor: self.enterprises(viewer, EVERYTHING, LONGEST_PAGE, cursor), "enterprises")
+        elif sort is Sort.DEVICES:
+            yield from _all(lambda cursor: self.devices(viewer, None, LONGEST_PAGE, cursor), "devices")
+        else:
+            query, decoder = ("all_zones", _zone) if sort is Sort.ZONES else ("all_contacts", _contact)
+            with self._connections.transaction(viewer) as connection:
+                for (body,) in connection.execute(_Q[query], viewer.parameters()).fetchall():
+                    yield decoder.decode(body)
+
+
+def _all(page: Callable[[str], Any], field: str) -> Iterator[Any]:
+    """The rows of all pages."""
+    cursor, more = "", True
+    while more:
+        found = page(cursor)
+        yield from getattr(found, field)
+        cursor = found.next
+        more = bool(cursor)
 
 
 def _must_see(connection: Connection, viewer: Viewer, code: str) -> None:

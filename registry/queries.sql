@@ -22,6 +22,16 @@ SELECT row_to_json(z)::text FROM zones z WHERE enterprise = %(code)s ORDER BY zo
 -- Who is told, in order.
 SELECT row_to_json(c)::text FROM contacts c WHERE enterprise = %(code)s ORDER BY "order";
 
+-- name: all_zones
+-- Every zone in scope.
+SELECT row_to_json(z)::text FROM zones z
+ WHERE tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s) ORDER BY enterprise, zone;
+
+-- name: all_contacts
+-- Every contact in scope.
+SELECT row_to_json(c)::text FROM contacts c
+ WHERE tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s) ORDER BY enterprise, "order";
+
 -- name: districts
 -- Districts in scope.
 SELECT row_to_json(d)::text FROM districts d
@@ -202,3 +212,180 @@ SELECT jsonb_build_object('number', number, 'at', at, 'who', who, 'what', what, 
    AND (%(before)s::bigint IS NULL OR number < %(before)s)
    AND tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
  ORDER BY number DESC LIMIT %(limit)s;
+
+-- name: lock_registry
+-- Nobody else changes what an import compares itself with; reading goes on.
+LOCK TABLE districts, enterprises, zones, contacts, devices IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: clear_stage
+-- What the file before left.
+DROP TABLE IF EXISTS pg_temp.staged, pg_temp.merged;
+
+-- name: stage
+-- Where an import puts the rows that it has read: number in the file, key, and what the file says.
+CREATE TEMP TABLE staged (
+    number integer NOT NULL, enterprise text NOT NULL, key text NOT NULL, id bigint NOT NULL, body jsonb NOT NULL
+) ON COMMIT DROP;
+
+-- name: stage_rows
+-- The rows themselves.
+COPY staged (number, enterprise, key, id, body) FROM STDIN;
+
+-- name: stage_is_read
+-- So that the planner knows how many there are.
+ANALYZE staged;
+
+-- name: unknown_districts
+-- Rows whose district is not there.
+SELECT number, body->>'district' FROM staged
+ WHERE body ? 'district' AND NOT EXISTS (SELECT FROM districts WHERE code = body->>'district') ORDER BY number;
+
+-- name: unknown_enterprises
+-- Rows whose enterprise is not there.
+SELECT number, enterprise FROM staged
+ WHERE NOT EXISTS (SELECT FROM enterprises WHERE code = staged.enterprise) ORDER BY number;
+
+-- name: unknown_zones
+-- Devices whose zone is not there.
+SELECT number, body->>'zone' FROM staged
+ WHERE body->>'zone' <> ''
+   AND NOT EXISTS (SELECT FROM zones z WHERE z.enterprise = staged.enterprise AND z.zone = body->>'zone')
+ ORDER BY number;
+
+-- name: unstage
+-- Rows that are refused.
+DELETE FROM staged WHERE number = ANY (%(numbers)s);
+
+-- name: merge_districts
+-- What there is and what there shall be.
+CREATE TEMP TABLE merged ON COMMIT DROP AS
+SELECT s.number, '' AS enterprise, s.key, s.id, to_jsonb(d) AS before,
+       %(defaults)s::text::jsonb || coalesce(to_jsonb(d), '{}') || s.body AS after
+  FROM staged s LEFT JOIN districts d ON d.code = s.key;
+
+-- name: merge_enterprises
+-- What there is and what there shall be.
+CREATE TEMP TABLE merged ON COMMIT DROP AS
+SELECT s.number, s.key AS enterprise, s.key, s.id, to_jsonb(e) - 'version' - 'added_at' AS before,
+       %(defaults)s::text::jsonb || coalesce(to_jsonb(e) - 'version' - 'added_at', '{}') || s.body AS after
+  FROM staged s LEFT JOIN enterprises e ON e.code = s.key;
+
+-- name: merge_zones
+-- What there is and what there shall be.
+CREATE TEMP TABLE merged ON COMMIT DROP AS
+SELECT s.number, s.enterprise, s.key, s.id, to_jsonb(z) AS before,
+       %(defaults)s::text::jsonb || coalesce(to_jsonb(z), '{}') || s.body AS after
+  FROM staged s LEFT JOIN zones z ON z.enterprise = s.enterprise AND z.zone = s.key;
+
+-- name: merge_contacts
+-- What there is and what there shall be.
+CREATE TEMP TABLE merged ON COMMIT DROP AS
+SELECT s.number, s.enterprise, s.key, s.id, to_jsonb(c) AS before,
+       %(defaults)s::text::jsonb || coalesce(to_jsonb(c), '{}') || s.body AS after
+  FROM staged s LEFT JOIN contacts c ON c.enterprise = s.enterprise AND c."order" = s.key::smallint;
+
+-- name: merge_devices
+-- What there is and what there shall be; the trade is the enterprise's where no other is said.
+CREATE TEMP TABLE merged ON COMMIT DROP AS
+SELECT number, enterprise, key, id, before,
+       CASE WHEN after->>'trade' IS NULL THEN after || jsonb_build_object('trade', trade) ELSE after END AS after
+  FROM (SELECT s.number, s.enterprise, s.key, s.id, e.trade, known AS before,
+               %(defaults)s::text::jsonb || coalesce(known, '{}') || s.body AS after
+          FROM staged s
+          LEFT JOIN (SELECT enterprise, device,
+                            (facts - 'type') || jsonb_build_object('zone', zone, 'name', name, 'name_en', name_en) AS known
+                       FROM devices) d ON d.enterprise = s.enterprise AND d.device = s.key
+          LEFT JOIN enterprises e ON e.code = s.enterprise) AS both_;
+
+-- name: count_merged
+-- How many are new, another than before, and the same.
+SELECT count(*) FILTER (WHERE before IS NULL), count(*) FILTER (WHERE before <> after),
+       count(*) FILTER (WHERE before = after)
+  FROM merged;
+
+-- name: keep_merged
+-- Each change of an import.
+INSERT INTO registry_changes (who, what, enterprise, key, before, after)
+SELECT %(who)s, %(what)s, enterprise, key, before, after FROM merged
+ WHERE before IS DISTINCT FROM after ORDER BY number;
+
+-- name: apply_districts
+-- Write what is new or another.
+INSERT INTO districts SELECT r.* FROM merged, jsonb_populate_record(NULL::districts, after) r
+ WHERE before IS DISTINCT FROM after
+ON CONFLICT (code) DO UPDATE SET name = excluded.name, name_en = excluded.name_en;
+
+-- name: apply_enterprises
+-- Write what is new or another.
+INSERT INTO enterprises (code, name, name_en, trade, district, address, address_en, longitude, latitude, hours,
+                         timezone, area_m2, built, wired, open_flame, flammables, people)
+SELECT r.code, r.name, r.name_en, r.trade, r.district, r.address, r.address_en, r.longitude, r.latitude, r.hours,
+       r.timezone, r.area_m2, r.built, r.wired, r.open_flame, r.flammables, r.people
+  FROM merged, jsonb_populate_record(NULL::enterprises, after) r WHERE before IS DISTINCT FROM after
+ON CONFLICT (code) DO UPDATE
+   SET name = excluded.name, name_en = excluded.name_en, trade = excluded.trade, district = excluded.district,
+       address = excluded.address, address_en = excluded.address_en, longitude = excluded.longitude,
+       latitude = excluded.latitude, hours = excluded.hours, timezone = excluded.timezone, area_m2 = excluded.area_m2,
+       built = excluded.built, wired = excluded.wired, open_flame = excluded.open_flame,
+       flammables = excluded.flammables, people = excluded.people, version = enterprises.version + 1;
+
+-- name: apply_zones
+-- Write what is new or another.
+INSERT INTO zones SELECT r.* FROM merged, jsonb_populate_record(NULL::zones, after) r
+ WHERE before IS DISTINCT FROM after
+ON CONFLICT (enterprise, zone)
+DO UPDATE SET name = excluded.name, name_en = excluded.name_en, floor = excluded.floor;
+
+-- name: apply_contacts
+-- Write what is new or another.
+INSERT INTO contacts SELECT r.* FROM merged, jsonb_populate_record(NULL::contacts, after) r
+ WHERE before IS DISTINCT FROM after
+ON CONFLICT (enterprise, "order")
+DO UPDATE SET name = excluded.name, duty = excluded.duty, phone = excluded.phone, channels = excluded.channels,
+              language = excluded.language, hours = excluded.hours, least = excluded.least;
+
+-- name: apply_devices
+-- Write what is new or another.
+INSERT INTO devices (enterprise, device, id, facts, zone, name, name_en)
+SELECT enterprise, key, id, (after - 'zone' - 'name' - 'name_en') || '{"type": "facts"}', after->>'zone',
+       after->>'name', after->>'name_en'
+  FROM merged WHERE before IS DISTINCT FROM after
+ON CONFLICT (enterprise, device)
+DO UPDATE SET facts = excluded.facts, zone = excluded.zone, name = excluded.name, name_en = excluded.name_en;
+
+-- name: changed_facts
+-- What the engine must hear of: facts of devices that are new or another.
+SELECT (after - 'zone' - 'name' - 'name_en')::text FROM merged
+ WHERE before IS NULL OR before - 'zone' - 'name' - 'name_en' <> after - 'zone' - 'name' - 'name_en' ORDER BY number;
+
+-- name: new_devices
+-- Devices that are new and have no login.
+SELECT enterprise, key FROM merged
+ WHERE before IS NULL AND NOT EXISTS (SELECT FROM logins WHERE id = enterprise || '/' || key) ORDER BY number;
+
+-- name: keep_logins
+-- That they get one.
+INSERT INTO registry_changes (who, what, enterprise, key, after)
+SELECT %(who)s, 'login', enterprise, enterprise || '/' || key, jsonb_build_object('id', enterprise || '/' || key)
+  FROM merged
+ WHERE before IS NULL AND NOT EXISTS (SELECT FROM logins WHERE id = enterprise || '/' || key) ORDER BY number;
+
+-- name: follow_trades
+-- Devices of which no other trade was said have their enterprise's.
+UPDATE devices d SET facts = d.facts || jsonb_build_object('trade', m.after->>'trade')
+  FROM merged m
+ WHERE d.enterprise = m.key AND m.before->>'trade' IS DISTINCT FROM m.after->>'trade'
+   AND (d.facts->>'trade' IS NULL OR d.facts->>'trade' = m.before->>'trade')
+RETURNING (d.facts - 'type')::text;
+
+-- name: tell_engine
+-- Facts on their way into the log.
+COPY control_outbox (body, partition) FROM STDIN;
+
+-- name: new_logins
+-- Logins of new devices.
+COPY logins (id, secret_sha256) FROM STDIN;
+
+-- name: new_grants
+-- What they may do.
+COPY grants (login, role, enterprise, device) FROM STDIN;

@@ -10,10 +10,11 @@ import msgspec
 import psycopg
 
 from registry.devices import Device, check_facts
-from registry.logins import Grant, KnownLogins, Login, check_name, digest_of, new_secret
+from registry.logins import AccountLogin, Grant, KnownLogins, Login, check_name, digest_of, new_secret
 from schemas.entries import DeviceFacts, encode
 from schemas.errors import ConfigError, ServiceAway
 from schemas.identity import NAME, id_of, partition_of
+from schemas.viewers import Act, Role, Viewer
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -41,8 +42,15 @@ _RENEW = "UPDATE logins SET secret_sha256 = %s WHERE id = %s"
 _VERSION = "SELECT version FROM logins_version"
 _LOAD_LOGINS = """
     SELECT id, secret_sha256,
-           coalesce(array_agg(ARRAY[role, enterprise, device]) FILTER (WHERE role IS NOT NULL), '{}')
+           coalesce(array_agg(ARRAY[role, enterprise, device] ORDER BY role, enterprise, device)
+                    FILTER (WHERE role IS NOT NULL), '{}')
       FROM logins LEFT JOIN grants ON login = id GROUP BY id
+"""
+_LOAD_ACCOUNTS = """
+    SELECT login, role, districts, enterprises, array_agg(k.id), array_agg(k.secret_sha256),
+           ARRAY(SELECT code FROM enterprises WHERE district = ANY (a.districts))
+      FROM accounts AS a JOIN api_keys AS k ON k.account = a.id AND k.revoked_at IS NULL
+     WHERE NOT a.disabled GROUP BY a.id
 """
 
 _facts = msgspec.json.Decoder(DeviceFacts)
@@ -159,11 +167,13 @@ class LoginFollower:
                 return False
             # The version is read first: a change in between is read now and once more at the next call.
             rows = self._connection.execute(_LOAD_LOGINS).fetchall()
+            accounts = self._connection.execute(_LOAD_ACCOUNTS).fetchall()
         except psycopg.OperationalError as error:
             self.close()
             raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
         self._logins.replace(
-            Login(name, bytes(digest), tuple(Grant(*grant) for grant in grants)) for name, digest, grants in rows
+            (Login(name, bytes(digest), tuple(Grant(*grant) for grant in grants)) for name, digest, grants in rows),
+            filter(None, map(_account, accounts)),
         )
         self._version = row[0]
         return True
@@ -174,12 +184,28 @@ class LoginFollower:
             self._connection = None
 
 
+def _account(row: tuple[Any, ...]) -> AccountLogin | None:
+    """What an account reads at the door; None when it sees no alarms."""
+    login, role, districts, enterprises, ids, digests, of_districts = row
+    viewer = Viewer(login, Role(role), tuple(districts), tuple(enterprises))
+    if not viewer.may(Act.SEE_ALARMS):
+        return None
+    keys = {id_: bytes(digest) for id_, digest in zip(ids, digests, strict=True)}
+    return AccountLogin(login, keys, None if viewer.sees_all else frozenset([*enterprises, *of_districts]))
+
+
 def _json(facts: DeviceFacts) -> str:
     return msgspec.json.encode(facts).decode()
 
 
 def tell_engine(connection: Connection, facts: DeviceFacts) -> None:
     """Ask for the facts to enter the log, in the partition of their enterprise."""
+    connection.execute(_TELL_ENGINE, (encode(facts), partition_of(facts.enterprise, partitions(connection))))
+
+
+def partitions(connection: Connection) -> int:
+    """Of the log; they stay as many until the transaction ends."""
     row = connection.execute(_PARTITIONS).fetchone()
     assert row is not None
-    connection.execute(_TELL_ENGINE, (encode(facts), partition_of(facts.enterprise, row[0])))
+    count: int = row[0]
+    return count

@@ -61,6 +61,12 @@ class DeviceView(Placed, frozen=True, kw_only=True):
     """`measure[.channel]` that it has spoken of."""
 
 
+def as_placed(device: DeviceView) -> Placed:
+    """What of it may be changed."""
+    fields: dict[str, Any] = {field: getattr(device, field) for field in Placed.__struct_fields__}
+    return Placed(**fields)
+
+
 class DevicePage(msgspec.Struct, frozen=True):
     """By enterprise and name."""
 
