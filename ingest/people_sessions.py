@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from schemas.errors import ServiceAway
-from schemas.viewers import Viewer
+from schemas.viewers import BECOME_VIEWER, Viewer
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -34,6 +34,7 @@ class Sessions:
             connection = self._take()
             try:
                 with connection.transaction():
+                    connection.execute(BECOME_VIEWER, viewer.parameters())
                     yield connection
             finally:
                 self._give_back(connection)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
 
+from registry.sessions import parts_of_key
 from schemas.errors import ConfigError, ServiceAway
 from schemas.principals import Principal
 
@@ -21,6 +23,8 @@ _SECRET_BYTES = 24
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,129}\Z")
 _NO_DIGEST = bytes(32)
 """What an unknown name's secret is compared with, so that it takes as long as a known one's."""
+ACCOUNT = "$account/"
+"""Before the name of an account's principal; no login's own name begins so."""
 
 
 class Grant(NamedTuple):
@@ -50,6 +54,27 @@ class Login:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AccountLogin:
+    """A person's or program's account at the door: with one of its API keys it reads the alarms that it may see.
+
+    name: its login, the user name.  keys: id → SHA-256 of the secret.  alarms: enterprises; None: of all.
+    """
+
+    name: str
+    keys: Mapping[str, bytes]
+    alarms: frozenset[str] | None
+
+    @property
+    def id(self) -> str:
+        """Of the principal: a device's login may have the same name, and is somebody else."""
+        return f"{ACCOUNT}{self.name}"
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(self.id, alarms=self.alarms or frozenset(), every_alarm=self.alarms is None)
+
+
 def check_name(name: str) -> str:
     """The name of a login itself. Raises ConfigError for one that no client could send, or that is ours (`$…`)."""
     if not _NAME.match(name):
@@ -72,21 +97,59 @@ class KnownLogins:
 
     def __init__(self) -> None:
         self._logins: Mapping[str, Login] | None = None
+        self._accounts: Mapping[str, AccountLogin] = {}
+        self._changed: set[str] = set()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._logins or ())
+        return len(self._logins or ()) + len(self._accounts)
 
-    def replace(self, logins: Iterable[Login]) -> None:
-        self._logins = {login.id: login for login in logins}
+    def replace(self, logins: Iterable[Login], accounts: Iterable[AccountLogin] = ()) -> None:
+        before, accounts_before = self._logins or {}, self._accounts
+        now, accounts_now = {one.id: one for one in logins}, {one.name: one for one in accounts}
+        changed = {id_ for id_, one in before.items() if now.get(id_) != one}
+        changed |= {one.id for name, one in accounts_before.items() if accounts_now.get(name) != one}
+        self._accounts, self._logins = accounts_now, now
+        with self._lock:
+            self._changed |= changed
 
     def check(self, username: str, password: bytes) -> Principal | None:
         """The principal, or None. Takes the same time whether the name or the secret is wrong.
 
-        Raises ServiceAway when the logins have never been read.
+        An account comes in by its login and one of its API keys. Raises ServiceAway when the logins have never been
+        read.
         """
         logins = self._logins
         if logins is None:
             raise ServiceAway("registry", "the logins have not been read yet.")
+        key = parts_of_key(password.decode(errors="replace"))
+        if key is not None:
+            account = self._accounts.get(username)
+            digest = account.keys.get(key[0], _NO_DIGEST) if account else _NO_DIGEST
+            if hmac.compare_digest(key[1], digest) and account is not None:
+                return replace(account.principal, proof=key[1])
         login = logins.get(username)
-        is_right = hmac.compare_digest(digest_of(password), login.digest if login else _NO_DIGEST)
-        return login.principal if login is not None and is_right else None
+        digest = digest_of(password)
+        is_right = hmac.compare_digest(digest, login.digest if login else _NO_DIGEST)
+        return replace(login.principal, proof=digest) if login is not None and is_right else None
+
+    def still(self, principal: Principal) -> Principal | None:
+        """See the port."""
+        proof = principal.proof
+        if principal.id.startswith(ACCOUNT):
+            account = self._accounts.get(principal.id.removeprefix(ACCOUNT))
+            if account is None or (proof and proof not in account.keys.values()):
+                return None
+            return replace(account.principal, proof=proof)
+        login = (self._logins or {}).get(principal.id)
+        if login is None or (proof and proof != login.digest):
+            return None
+        return replace(login.principal, proof=proof)
+
+    def changed(self) -> Collection[str]:
+        """See the port."""
+        if not self._changed:
+            return ()
+        with self._lock:
+            found, self._changed = self._changed, set()
+        return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -18,14 +19,22 @@ class Principal:
     """An integrator: every device of these enterprises."""
     alarms: frozenset[str] = frozenset()
     """Enterprises whose alarms it may read."""
+    every_alarm: bool = False
+    """The alarms of all enterprises."""
     everything: bool = False
     """Any device and any alarm: the anonymous client on loopback."""
+    proof: bytes = field(default=b"", repr=False, compare=False)
+    """What it has logged in with, as the registry knows it again; empty for one that is remembered by its id."""
 
     def owns(self, enterprise: str, device: str) -> bool:
         return self.everything or enterprise in self.enterprises or f"{enterprise}/{device}" in self.devices
 
     def reads_alarms(self, enterprise: str) -> bool:
-        return self.everything or enterprise in self.alarms
+        return self.everything or self.every_alarm or enterprise in self.alarms
+
+    @property
+    def reads_some_alarms(self) -> bool:
+        return self.everything or self.every_alarm or bool(self.alarms)
 
 
 ANONYMOUS = Principal("$anonymous", everything=True)
@@ -34,4 +43,12 @@ ANONYMOUS = Principal("$anonymous", everything=True)
 class Credentials(Protocol):
     def check(self, username: str, password: bytes) -> Principal | None:
         """None when the name is unknown or the secret is wrong. Raises ServiceAway when that cannot be said now."""
+        ...
+
+    def still(self, principal: Principal) -> Principal | None:
+        """What it may do by now; None when its proof opens nothing any more. Never raises."""
+        ...
+
+    def changed(self) -> Collection[str]:
+        """Ids of the logins that are not what they were at the last call. For one caller."""
         ...

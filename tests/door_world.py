@@ -157,10 +157,24 @@ class OneLogin:
 
     def __init__(self, *principals: Principal) -> None:
         self._principals = {principal.id: principal for principal in principals}
+        self._changed: set[str] = set()
 
     def check(self, username: str, password: bytes) -> Principal | None:
         principal = self._principals.get(username)
         return principal if principal is not None and password == username.encode() else None
+
+    def still(self, principal: Principal) -> Principal | None:
+        return self._principals.get(principal.id)
+
+    def changed(self) -> set[str]:
+        found, self._changed = self._changed, set()
+        return found
+
+    def become(self, *principals: Principal, gone: Sequence[str] = ()) -> None:
+        """These logins from now on."""
+        kept = {name: one for name, one in self._principals.items() if name not in gone}
+        self._principals = kept | {principal.id: principal for principal in principals}
+        self._changed |= {*gone, *(principal.id for principal in principals)}
 
 
 @functools.cache

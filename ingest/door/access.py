@@ -147,6 +147,14 @@ def may_publish(principal: Principal, topic: str) -> bool:
     return parsed is not None and parsed.leaf in PUBLISHED and principal.owns(parsed.enterprise, parsed.device)
 
 
+def alarms_of(topic: str) -> str | None:
+    """The enterprise whose alarms go by this topic; None where it is not one of alarms."""
+    match topic.split("/"):
+        case ["tocsin", "v1", enterprise, "alarms"] | ["tocsin", "v1", enterprise, "alarms", _]:
+            return enterprise
+    return None
+
+
 def is_filter(text: str) -> bool:
     """Is it a topic filter as MQTT writes them: `#` alone and last, `+` alone in its level."""
     levels = text.split("/")
@@ -156,10 +164,15 @@ def is_filter(text: str) -> bool:
 
 
 def may_read(principal: Principal, wanted: str) -> bool:
-    """True when everything that a filter can match is the principal's to read."""
+    """True when everything that a filter can match is the principal's to read.
+
+    Alarms of whatever enterprises (`+`) may be asked for by whoever reads those of some: it hears of these.
+    """
     if principal.everything:
         return not wanted.startswith("$")
     match wanted.split("/"):
+        case ["tocsin", "v1", "+", "alarms"] | ["tocsin", "v1", "+", "alarms", "state" | "#" | "+"]:
+            return principal.reads_some_alarms
         case ["tocsin", "v1", enterprise, "alarms"] | ["tocsin", "v1", enterprise, "alarms", "state" | "#" | "+"]:
             return principal.reads_alarms(enterprise)
         case ["tocsin", "v1", enterprise, "#" | "+"] | ["tocsin", "v1", enterprise, "+", "#" | "+"]:

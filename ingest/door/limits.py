@@ -89,6 +89,8 @@ class Cause(StrEnum):
     UNREAD = "unread"
     TAKEN_OVER = "taken_over"
     FOREIGN = "foreign"
+    REVOKED = "revoked"
+    """Its login was taken away, or has another secret by now."""
     TOO_LARGE = "too_large"
     RECEIVE_MAXIMUM = "receive_maximum"
     TOPIC_ALIAS = "topic_alias"

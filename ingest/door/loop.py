@@ -72,7 +72,7 @@ class Door:
         ServiceAway when the saved sessions cannot be read.
         """
         allow_files(settings.connections)
-        self.state = DoorState(settings, ByteTable(), clock, monotonic, peers)
+        self.state = DoorState(settings, ByteTable(), clock, monotonic, peers, credentials)
         self._settings = settings
         self._monotonic = monotonic
         self._log = log
@@ -228,6 +228,7 @@ class Door:
         if elapsed_s < _TICK_S:
             return
         self._ticked = now
+        self.state.heed_logins()
         self._newcomers.pass_time(now)
         self._neighbours.pass_time(now)
         self._writer.pass_time(now)

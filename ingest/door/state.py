@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ingest.door.access import Rights, may_read
+from ingest.door.access import Rights, alarms_of, may_publish, may_read
 from ingest.door.connection import Columns, Connection
 from ingest.door.limits import Cause, Counts, DoorSettings
 from ingest.door.session import Session, Subscriptions, matches
@@ -34,7 +34,7 @@ from ingest.saved import (
 from schemas import mqtt
 from schemas.mqtt import Disconnect, Subscription
 from schemas.mqtt_fields import Reason
-from schemas.principals import Principal
+from schemas.principals import ANONYMOUS, Credentials, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,12 @@ class DoorState:
         clock: Callable[[], int],
         monotonic: Callable[[], float],
         peers: Peers | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         """peers: the other doors, where there may be any."""
         self.settings = settings
         self.peers = peers
+        self.credentials = credentials
         self.clock = clock
         self.monotonic = monotonic
         self.rights = Rights(topics)
@@ -84,7 +86,7 @@ class DoorState:
     def restore(self, saved: Saved, now: float, now_us: int) -> None:
         """Take up what was saved before a restart, or by another door; clients have 1.5 keep-alives to return."""
         for kept in saved.sessions:
-            session = self._session(kept.key, Principal(kept.key.principal), kept.expiry_s)
+            session = self._session(kept.key, self._remembered(kept.key.principal), kept.expiry_s)
             away_s = max(0.0, (now_us - kept.ended_us) / 1e6) if kept.ended_us is not None else 0.0
             session.ends_at = now + kept.expiry_s - away_s
         for wanted in saved.subscriptions:
@@ -126,12 +128,49 @@ class DoorState:
                 session.forget()
             session.principal, session.expiry_s = principal, expiry_s
             session.keep(None)
-        for wanted in [wanted for wanted in session.subscriptions if not may_read(principal, wanted)]:
-            # The right was taken away while the client was away.
+        # A right may have been taken away while the client was away.
+        self._drop_unreadable(session)
+        return session, present
+
+    def _remembered(self, id_: str) -> Principal:
+        """Whose session it is that was saved: while its client is away, it hears what its login may read."""
+        if id_ == ANONYMOUS.id:
+            return ANONYMOUS
+        unknown = Principal(id_)
+        return (self.credentials and self.credentials.still(unknown)) or unknown
+
+    def heed_logins(self) -> None:
+        """Logins have changed: who has lost its own is closed, who has other rights has them from here on."""
+        changed = self.credentials.changed() if self.credentials is not None else ()
+        if not changed:
+            return
+        assert self.credentials is not None
+        for session in [one for one in self.sessions.values() if one.key.principal in changed]:
+            principal, holder = self.credentials.still(session.principal), self.holders.get(session.key)
+            if principal is None:
+                session.principal = Principal(session.key.principal)
+                if holder is not None:
+                    # Its will was another's to allow: it is not spoken any more.
+                    self.leave(holder, Cause.REVOKED, Reason.NOT_AUTHORIZED, wants_will=False)
+                continue
+            if principal == session.principal:
+                continue
+            session.principal = principal
+            if holder is not None:
+                number = self.rights.enter(principal)
+                self.rights.leave(holder.login)
+                holder.login = self.columns.login[holder.number] = number
+                if holder.will is not None and not may_publish(principal, holder.will.topic):
+                    holder.will = None
+                    self.changes.append(WillGone(session.key))
+            self._drop_unreadable(session)
+
+    def _drop_unreadable(self, session: Session) -> None:
+        """End subscriptions to what its principal may not read any more."""
+        for wanted in [wanted for wanted in session.subscriptions if not may_read(session.principal, wanted)]:
             self.subscriptions.remove(session, wanted)
             if session.is_persistent:
-                self.changes.append(SubscriptionGone(key, wanted))
-        return session, present
+                self.changes.append(SubscriptionGone(session.key, wanted))
 
     def cannot_swear(self, session: Session) -> bool:
         """Is there nobody who could make a change of this session durable now?"""
@@ -252,7 +291,10 @@ class DoorState:
 
     def route(self, topic: str, payload: bytes, qos: int, retain: bool, sender: SessionKey | None = None) -> None:
         """Hand a message to everybody who has subscribed to its topic."""
+        enterprise = alarms_of(topic)
         for session, wanted in self.subscriptions.matching(topic):
+            if enterprise is not None and not session.principal.reads_alarms(enterprise):
+                continue
             if not (wanted.no_local and session.key == sender):
                 session.deliver(topic, payload, min(qos, wanted.qos), retain and wanted.retain_as_published)
 
@@ -263,7 +305,9 @@ class DoorState:
         else:
             found = [m for m in self.retained.values() if matches(wanted.filter, m.topic)]
         for message in found:
-            session.deliver(message.topic, message.payload, min(message.qos, wanted.qos), True)
+            enterprise = alarms_of(message.topic)
+            if enterprise is None or session.principal.reads_alarms(enterprise):
+                session.deliver(message.topic, message.payload, min(message.qos, wanted.qos), True)
         if self.peers is not None and wanted.filter.rsplit("/", 1)[-1] in ("status", "+", "#"):
             self.changes.append(RetainedAsked(session.key, wanted.filter, wanted.qos))
 

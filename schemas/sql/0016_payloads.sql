@@ -22,3 +22,12 @@ CREATE INDEX quarantine_asked ON quarantine (asked_at, arrival_us) WHERE asked_a
 
 SELECT tocsin_show_by_enterprise('device_sensors', 'device_sensors.enterprise', 'SELECT');
 GRANT UPDATE (asked_at, asked_by, mend) ON quarantine TO tocsin_viewer;
+
+-- A door knows the keys of accounts as it knows the logins of devices: whoever changes what they may read raises the
+-- version. `failed` and `used_at` change with every try and use, and change nothing of that.
+CREATE TRIGGER accounts_changed_logins AFTER INSERT OR DELETE OR UPDATE OF login, role, districts, enterprises, disabled
+    ON accounts FOR EACH STATEMENT EXECUTE FUNCTION tocsin_logins_changed();
+CREATE TRIGGER api_keys_changed_logins AFTER INSERT OR DELETE OR UPDATE OF secret_sha256, revoked_at
+    ON api_keys FOR EACH STATEMENT EXECUTE FUNCTION tocsin_logins_changed();
+CREATE TRIGGER enterprises_changed_logins AFTER INSERT OR DELETE OR UPDATE OF code, district
+    ON enterprises FOR EACH STATEMENT EXECUTE FUNCTION tocsin_logins_changed();

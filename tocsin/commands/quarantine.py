@@ -149,7 +149,7 @@ def print_detail(out: Console, detail: RefusedDetail, language: str) -> None:
     """A refused message as a person at a terminal reads it."""
     one = detail.message
     out.print(f"message {name_text(one)}, {_time(one.arrival_us)} UTC, {standing(one)}", markup=False)
-    out.print(f"topic {one.topic}, client {one.client!r}, {one.bytes} bytes", markup=False)
+    out.print(f"topic {one.topic}, client {one.client!r}, {one.bytes} bytes", markup=False, soft_wrap=True)
     _print_told(out, one, language)
     out.print("payload" + (", its beginning:" if detail.is_cut else ":"), style="dim")
     out.print(detail.hex or detail.text, markup=False, soft_wrap=True)

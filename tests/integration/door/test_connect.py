@@ -88,7 +88,7 @@ def test_on_another_address_a_client_must_log_in(version: int, place: int) -> No
 
 @FIVE_ELSE_THREE
 def test_logins_that_cannot_be_checked_now_are_sent_away(version: int, place: int) -> None:
-    class Away:
+    class Away(OneLogin):
         def check(self, username: str, password: bytes) -> Principal | None:
             raise ServiceAway("registry", "not yet")
 

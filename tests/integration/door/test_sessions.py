@@ -177,14 +177,14 @@ def test_a_client_reads_its_own_devices_only(version: int) -> None:
     with door_world(credentials=OneLogin(KITCHEN, OWNER, MAKER)) as world:
         allowed = {
             "kitchen": (ERRORS, COMMAND, STATUS, "tocsin/v1/shop-1/kitchen/#", "tocsin/v1/shop-1/kitchen/+"),
-            "owner": (ALARMS, STATE, "tocsin/v1/shop-1/alarms/#"),
+            "owner": (ALARMS, STATE, "tocsin/v1/shop-1/alarms/#", "tocsin/v1/+/alarms", "tocsin/v1/+/alarms/#"),
             "maker": (ERRORS, "tocsin/v1/shop-1/+/errors"),
         }
         refused = {
             "kitchen": ("tocsin/v1/shop-1/bar/errors", "tocsin/v1/shop-1/+/errors", ALARMS, STATE, TELEMETRY,
                         "#", "+/+/+/+/+", "$SYS/#", "other"),
-            "owner": (ERRORS, "tocsin/v1/shop-2/alarms", "tocsin/v1/+/alarms", "tocsin/v1/shop-1/#"),
-            "maker": (ALARMS, "tocsin/v1/shop-2/+/errors", "tocsin/v1/+/kitchen/errors"),
+            "owner": (ERRORS, "tocsin/v1/shop-2/alarms", "tocsin/v1/+/status", "tocsin/v1/#"),
+            "maker": (ALARMS, "tocsin/v1/+/alarms", "tocsin/v1/shop-2/+/errors", "tocsin/v1/+/kitchen/errors"),
         }  # fmt: skip
         for name, filters in allowed.items():
             client = world.connected(name, version, username=name, password=name.encode())
