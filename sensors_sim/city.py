@@ -27,6 +27,8 @@ from sensors_sim.weather import DAY_S, Weather
 
 _MOST_HISTORY = 500
 """Objects of one back-fill message: far below 256 KiB."""
+_HELLO_S = 60
+"""Whatever its period, a device says something within its first minute."""
 _VIGOUR = 0.15
 """One day is so much busier or quieter than another at most."""
 
@@ -169,7 +171,7 @@ class City:
     def busy(self) -> F64:
         """How busy each shop is now, (n,)."""
         local_s = self._start_s + self.t_s
-        minute = ((local_s / 60.0 - 3 * 1440.0) + self._shift_min) % WEEK_MIN  # 1970 began on a Thursday
+        minute = (local_s / 60.0 + 3 * 1440.0 + self._shift_min) % WEEK_MIN  # 1970 began on a Thursday
         whole = minute.astype(np.int64)
         now, then = self._weeks[self._week_of, whole], self._weeks[self._week_of, (whole + 1) % WEEK_MIN]
         of_day = uniform(self._shop_seeds, int(local_s // DAY_S), 5)
@@ -239,10 +241,12 @@ class City:
 
     def _messages(self, t: int) -> list[Message]:
         due = (t - self._phase) % self._period == 0
+        if t < _HELLO_S:
+            due |= self._phase % _HELLO_S == t
         if len(self._watched):
             flags = self._sensors.show(self._watched, t)
-            was = self._shown[self._watched]
-            due[self._device_of[self._watched[(flags != was) & ~np.isnan(was)]]] = True
+            was = np.nan_to_num(self._shown[self._watched])
+            due[self._device_of[self._watched[flags != was]]] = True
         devices = np.flatnonzero(due)
         if not len(devices):
             return []
