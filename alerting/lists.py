@@ -37,7 +37,7 @@ class Wanted:
     assigned_to: str = ""
     verdict: str = ""
     text: str = ""
-    """In codes and names of the enterprise, its zones and the device, and in the address."""
+    """In code, names and address of the enterprise; of open alarms in codes and names of zone and device, too."""
     since_us: int | None = None
     """Raised at or after."""
     until_us: int | None = None
@@ -46,43 +46,42 @@ class Wanted:
     """worst: open before ended, worst first, newest first."""
 
 
-_IN_ENTERPRISE: LiteralString = """(
-       e.code ILIKE %(like)s OR e.name ILIKE %(like)s OR e.name_en ILIKE %(like)s
-    OR e.address ILIKE %(like)s OR e.address_en ILIKE %(like)s)"""
-_IN_DEVICE: LiteralString = "(d.device ILIKE %(like)s OR d.name ILIKE %(like)s OR d.name_en ILIKE %(like)s)"
-_IN_ZONE: LiteralString = "(z.zone ILIKE %(like)s OR z.name ILIKE %(like)s OR z.name_en ILIKE %(like)s)"
+_IN_ENTERPRISE: LiteralString = """
+    concat_ws(' ', e.code, e.name, e.name_en, e.address, e.address_en) ILIKE %(like)s
+"""
+_IN_SCOPE: LiteralString = """
+    (%(sees_all)s OR e.code = ANY (%(sees_enterprises)s) OR e.district = ANY (%(sees_districts)s))
+"""
+"""`tocsin_sees`, where the district is at hand."""
 
 _FEW: LiteralString = f"""
     SELECT e.code FROM enterprises e
-    WHERE tocsin_sees(e.code, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
-      AND (%(districts)s::text[] IS NULL OR e.district = ANY (%(districts)s))
-      AND (%(like)s::text IS NULL OR {_IN_ENTERPRISE}
-           OR e.code IN (SELECT d.enterprise FROM devices d WHERE {_IN_DEVICE})
-           OR e.code IN (SELECT z.enterprise FROM zones z WHERE {_IN_ZONE}))
+    WHERE {_IN_SCOPE} AND (%(districts)s::text[] IS NULL OR e.district = ANY (%(districts)s))
+      AND (%(like)s::text IS NULL OR {_IN_ENTERPRISE})
     LIMIT %(few)s
 """
 """Enterprises that may have what is looked for."""
 
-_FILTER: LiteralString = f"""
+_FILTER: LiteralString = """
         tocsin_sees(a.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+    AND (%(sees_all)s OR a.enterprise = ANY (%(sees_enterprises)s)
+         OR a.enterprise IN (SELECT e.code FROM enterprises e WHERE e.district = ANY (%(sees_districts)s)))
     AND a.raised_us >= %(since_us)s AND a.raised_us < %(until_us)s
-    AND (%(enterprises)s::text[] IS NULL OR a.enterprise = ANY (%(enterprises)s))
     AND (%(districts)s::text[] IS NULL
          OR a.enterprise IN (SELECT e.code FROM enterprises e WHERE e.district = ANY (%(districts)s)))
     AND (%(device)s = '' OR a.device = %(device)s)
     AND (%(acknowledged)s::boolean IS NULL OR a.acknowledged = %(acknowledged)s)
-    AND (%(assigned_to)s = '' OR a.key IN (
-            SELECT s.alarm FROM assignments s WHERE s."to" = %(assigned_to)s AND NOT EXISTS (
-                SELECT FROM assignments n WHERE n.alarm = s.alarm AND n.number > s.number)))
-    AND (%(verdict)s = '' OR (
-            SELECT v.verdict FROM verdicts v WHERE v.alarm = a.key AND v.step >= a.raised_step
-            ORDER BY v.number DESC LIMIT 1) = %(verdict)s)
-    AND (%(like)s::text IS NULL OR a.enterprise ILIKE %(like)s OR a.device ILIKE %(like)s
-         OR a.enterprise IN (SELECT e.code FROM enterprises e WHERE {_IN_ENTERPRISE})
-         OR (a.enterprise, a.device) IN (
-                SELECT d.enterprise, d.device FROM devices d
+    AND (%(assigned_to)s = '' OR a.assigned_to = %(assigned_to)s)
+    AND (%(verdict)s = '' OR a.turned_out = %(verdict)s)
+"""
+"""The second condition says what the first does, by one look at the registry for all alarms."""
+_WITH_TEXT: LiteralString = f"""
+    AND (%(like)s::text IS NULL OR a.enterprise ILIKE %(like)s
+         OR (SELECT {_IN_ENTERPRISE} FROM enterprises e WHERE e.code = a.enterprise)
+         OR (%(in_devices)s AND (a.device ILIKE %(like)s OR (
+                SELECT concat_ws(' ', d.name, d.name_en, z.zone, z.name, z.name_en) ILIKE %(like)s FROM devices d
                 LEFT JOIN zones z ON z.enterprise = d.enterprise AND z.zone = d.zone
-                WHERE {_IN_DEVICE} OR {_IN_ZONE}))
+                WHERE d.enterprise = a.enterprise AND d.device = a.device))))
 """
 
 _BRANCHES: LiteralString = """
@@ -104,13 +103,13 @@ _AFTER_IN_BRANCH: LiteralString = """
 _WALK_BRANCHES: LiteralString = f"""
     CROSS JOIN LATERAL (
         SELECT a.key, a.raised_us FROM alarms a WHERE a.open = b.o AND a.grade = b.g
-            AND {_AFTER_IN_BRANCH} AND {_FILTER}
+            AND {_AFTER_IN_BRANCH} AND {_FILTER} {_WITH_TEXT}
         ORDER BY a.raised_us DESC, a.key DESC LIMIT %(limit)s) AS a
 """
 _WALK_BRANCHES_OF_KINDS: LiteralString = f"""
     CROSS JOIN LATERAL (
         SELECT a.key, a.raised_us FROM alarms a WHERE a.kind = b.k AND a.open = b.o AND a.grade = b.g
-            AND {_AFTER_IN_BRANCH} AND {_FILTER}
+            AND {_AFTER_IN_BRANCH} AND {_FILTER} {_WITH_TEXT}
         ORDER BY a.raised_us DESC, a.key DESC LIMIT %(limit)s) AS a
 """
 _BY_WORST: LiteralString = "ORDER BY b.o DESC, b.g DESC, a.raised_us DESC, a.key DESC LIMIT %(limit)s"
@@ -120,7 +119,7 @@ _OF_FEW: LiteralString = f"""
     SELECT a.key FROM alarms a
     WHERE a.enterprise = ANY (%(few_codes)s) AND a.open = ANY (%(opens)s::boolean[])
       AND a.grade = ANY (%(grades)s::smallint[]) AND (%(kinds)s::text[] IS NULL OR a.kind = ANY (%(kinds)s))
-      AND {_FILTER}
+      AND {_FILTER} {_WITH_TEXT}
 """
 
 _QUERIES: dict[tuple[str, str], LiteralString] = {
@@ -139,24 +138,29 @@ _QUERIES: dict[tuple[str, str], LiteralString] = {
 def keys_of(connection: Connection, viewer: Viewer, wanted: Wanted, limit: int, after: Place | None) -> list[str]:
     """Keys of the first `limit` alarms after a place, in the list's order."""
     row = _parameters(viewer, wanted, limit, after)
-    codes = _few(connection, viewer, wanted, row)
+    row["few_codes"] = codes = _few(connection, viewer, wanted, row)
     way = "few" if codes is not None else "all" if wanted.kinds is None else "kinds"
-    rows = connection.execute(_QUERIES[wanted.order, way], row | {"few_codes": codes}, prepare=False).fetchall()
+    rows = connection.execute(_QUERIES[wanted.order, way], row, prepare=False).fetchall()
     return [key for (key,) in rows]
 
 
 def _few(connection: Connection, viewer: Viewer, wanted: Wanted, row: dict[str, Any]) -> list[str] | None:
-    """The enterprises that may have such alarms, None when they are many or it does not matter."""
+    """The enterprises that may have such alarms, None when they are many or it does not matter.
+
+    What they were looked for by is taken out of `row`.
+    """
     if wanted.enterprises is not None:
         return list(wanted.enterprises)
+    if not viewer.sees_all and not viewer.districts:
+        return list(viewer.enterprises)
     if wanted.open or (viewer.sees_all and not wanted.districts and not wanted.text):
         return None
     found = connection.execute(_FEW, row, prepare=False).fetchall()
     if len(found) > FEW:
         return None
     # The registry does not know every enterprise that has alarms.
-    unknown = [wanted.text] if wanted.text else [] if wanted.districts else viewer.enterprises
-    return sorted({code for (code,) in found} | set(unknown))
+    row["like"] = None
+    return sorted({code for (code,) in found} | ({wanted.text} if wanted.text else set(viewer.enterprises)))
 
 
 def _parameters(viewer: Viewer, wanted: Wanted, limit: int, after: Place | None) -> dict[str, Any]:
@@ -165,13 +169,13 @@ def _parameters(viewer: Viewer, wanted: Wanted, limit: int, after: Place | None)
         "opens": [True, False] if wanted.open is None else [wanted.open],
         "grades": [int(grade) for grade in (Grade if wanted.grades is None else wanted.grades)],
         "kinds": None if wanted.kinds is None else [kind.value for kind in wanted.kinds],
-        "enterprises": None if wanted.enterprises is None else list(wanted.enterprises),
         "districts": None if wanted.districts is None else list(wanted.districts),
         "device": wanted.device,
         "acknowledged": wanted.acknowledged,
         "assigned_to": wanted.assigned_to,
         "verdict": wanted.verdict,
         "like": f"%{escaped}%" if wanted.text else None,
+        "in_devices": wanted.open is True,
         "since_us": -_EVER_US if wanted.since_us is None else wanted.since_us,
         "until_us": _EVER_US if wanted.until_us is None else wanted.until_us,
         "newest": wanted.order == "newest",

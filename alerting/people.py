@@ -189,7 +189,7 @@ class People:
         viewer.must(Act.DIRECT)
         id_, by = idempotency_key or uuid4().hex, viewer.name
         with self._viewing.transaction(viewer) as connection:
-            alarm = _one(connection, viewer, key, held=False)
+            alarm = _one(connection, viewer, key, held=True)
             seen = alarm.event.step if step is None else step
             row = {"key": id_, "alarm": key, "step": seen, "by": by, "note": note}
             connection.execute(_Q["ask_reset"], row)
@@ -284,7 +284,9 @@ def _once(
 ) -> tuple[Any, ...]:
     """Put a row once under its idempotency key; the row that stands there. Raises NotPossible when it is another."""
     row = {**row, "idempotency_key": id_ or uuid4().hex}
-    connection.execute(_Q[f"put_{what}"], row)
+    new = connection.execute(_Q[f"put_{what}"], row).fetchone() is not None
+    if new and what != "comment":
+        connection.execute(_Q[f"stand_{what}"], row)
     found = connection.execute(_Q[f"known_{what}"], row).fetchone()
     if found is None or any(name and row[name] != value for name, value in zip(columns, found[1:], strict=True)):
         raise NotPossible(_NEW_KEY, mend="Use a new one.")

@@ -10,17 +10,16 @@ SELECT a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppressi
        e.name, e.name_en, e.district, e.address, e.address_en, d.zone, z.name, z.name_en, z.floor, d.name, d.name_en,
        (SELECT max(k.at_us) FROM acknowledgements k WHERE k.alarm = a.key AND k.step >= a.raised_step),
        (SELECT count(*) FROM comments c WHERE c.alarm = a.key),
-       (SELECT s."to" FROM assignments s WHERE s.alarm = a.key ORDER BY s.number DESC LIMIT 1),
-       (SELECT v.verdict FROM verdicts v WHERE v.alarm = a.key AND v.step >= a.raised_step
-        ORDER BY v.number DESC LIMIT 1),
+       a.assigned_to, a.turned_out,
        (SELECT jsonb_agg(h ORDER BY h.planned_us, h.recipient) FROM (
-            SELECT DISTINCT ON (n.recipient, n.channel) n.recipient, n.channel, n.status, n.planned_us,
-                   (SELECT r.at_us FROM receipts r WHERE r.notification = n.id AND r.stamp = 'accepted') AS accepted_us,
-                   (SELECT r.at_us FROM receipts r WHERE r.notification = n.id AND r.stamp = 'delivered')
-                       AS delivered_us,
-                   (SELECT r.at_us FROM receipts r WHERE r.notification = n.id AND r.stamp = 'acknowledged')
-                       AS answered_us
+            SELECT DISTINCT ON (n.recipient, n.channel) n.recipient, n.channel, n.status, n.planned_us, r.accepted_us,
+                   r.delivered_us, r.answered_us
             FROM notification_alarms l JOIN notifications n ON n.id = l.notification
+            CROSS JOIN LATERAL (
+                SELECT max(at_us) FILTER (WHERE stamp = 'accepted') AS accepted_us,
+                       max(at_us) FILTER (WHERE stamp = 'delivered') AS delivered_us,
+                       max(at_us) FILTER (WHERE stamp = 'acknowledged') AS answered_us
+                FROM receipts WHERE notification = n.id) AS r
             WHERE l.alarm = a.key AND l.part = 'warning' AND n.status <> 'dropped'
             ORDER BY n.recipient, n.channel, n.planned_us DESC) AS h)
 FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS wanted (key, place)
@@ -81,7 +80,7 @@ ON CONFLICT DO NOTHING
 -- Words about an alarm, once under their idempotency key.
 INSERT INTO comments (alarm, by, text, at_us, idempotency_key)
 VALUES (%(alarm)s, %(by)s, %(text)s, %(at_us)s, %(idempotency_key)s)
-ON CONFLICT (idempotency_key) DO NOTHING
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
 
 -- name: known_comment
 -- What stands under an idempotency key.
@@ -91,7 +90,11 @@ SELECT number, by, text, at_us, alarm FROM comments WHERE idempotency_key = %(id
 -- Who is to see to an alarm, once under its idempotency key.
 INSERT INTO assignments (alarm, "to", by, at_us, idempotency_key)
 VALUES (%(alarm)s, %(to)s, %(by)s, %(at_us)s, %(idempotency_key)s)
-ON CONFLICT (idempotency_key) DO NOTHING
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
+
+-- name: stand_assignment
+-- It stands with the alarm.
+UPDATE alarms SET assigned_to = %(to)s WHERE key = %(alarm)s
 
 -- name: known_assignment
 -- What stands under an idempotency key.
@@ -101,7 +104,11 @@ SELECT number, "to", by, at_us, alarm FROM assignments WHERE idempotency_key = %
 -- What an alarm turned out to be, once under its idempotency key.
 INSERT INTO verdicts (alarm, step, verdict, note, by, at_us, idempotency_key)
 VALUES (%(alarm)s, %(step)s, %(verdict)s, %(note)s, %(by)s, %(at_us)s, %(idempotency_key)s)
-ON CONFLICT (idempotency_key) DO NOTHING
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
+
+-- name: stand_verdict
+-- It stands with the alarm.
+UPDATE alarms SET verdict = %(verdict)s, verdict_step = %(step)s WHERE key = %(alarm)s
 
 -- name: known_verdict
 -- What stands under an idempotency key.
@@ -116,8 +123,9 @@ SELECT login, name, role FROM tocsin_assignees(%(enterprise)s)
 SELECT body FROM alarm_events WHERE key = %(key)s ORDER BY step
 
 -- name: decisions_of
--- Why each step told whom it told.
-SELECT step, at_us, told, reason FROM decisions WHERE alarm = %(key)s ORDER BY step
+-- Why each step, and each rung of its ladder, told whom it told.
+SELECT step, at_us, told, reason FROM decisions WHERE alarm = %(key)s
+UNION ALL SELECT step, at_us, told, reason FROM rungs WHERE alarm = %(key)s ORDER BY at_us, step
 
 -- name: acknowledgements_of
 -- Who took notice of an alarm.

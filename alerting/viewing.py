@@ -15,8 +15,8 @@ from schemas.viewers import BECOME_VIEWER, Viewer
 
 _Q = load_queries("alerting", "people.sql")
 _IDLE_CONNECTIONS = 4
-_BOUND = "SET LOCAL statement_timeout = '5s'"
-"""A person waits no longer, and PostgreSQL has others to serve."""
+_BOUND = "SELECT set_config('statement_timeout', '5s', true), set_config('jit', 'off', true)"
+"""A person waits no longer, and PostgreSQL has others to serve. To compile a query takes longer than a page of it."""
 
 
 class TooMuch(ConfigError):
