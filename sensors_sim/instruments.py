@@ -53,7 +53,7 @@ class Instruments:
         self._names = names
         self._measure = np.array([numbers[plan.measure] for plan in draft.plans], np.int64)
         of = self._measure
-        self._steady = np.where(of == numbers.get("battery", -1), 70.0 + 30.0 * age, 0.0)
+        self._steady = np.where(of == numbers.get("battery", -1), 25.0 + 75.0 * age, 0.0)
         self._steady[of == numbers.get("mains", -1)] = 1.0
         self.on_change = np.array([m.reporting is Reporting.ON_CHANGE for m in measures])[of]
         self.flags = np.array([m.flag for m in measures])[of]
