@@ -8,7 +8,7 @@ from importlib.resources import files
 import msgspec
 
 from schemas.errors import CorruptState
-from schemas.risk import Letter, Reason, Remedy, RiskColour, Said, Term
+from schemas.risk import Letter, Reason, Remedy, Risk, RiskColour, Said, Term
 
 LANGUAGES = ("zh", "en")
 
@@ -20,6 +20,8 @@ class RiskTexts(msgspec.Struct, frozen=True):
     not_known: str
     own_colour: str
     """Shown beside a colour: whose it is."""
+    columns: list[str]
+    """Headings of the table: who, colour, score, the terms' points, reasons, when."""
     colour: dict[str, str]
     term: dict[str, str]
     note: dict[str, str]
@@ -39,6 +41,35 @@ def risk_texts(language: str) -> RiskTexts:
         return msgspec.toml.decode(files("scoring.risk_texts").joinpath(f"{name}.toml").read_bytes(), type=RiskTexts)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise CorruptState(f"the words of risk in {name!r} cannot be read: {error}") from error
+
+
+class RiskInWords(msgspec.Struct, frozen=True):
+    """A whole risk in one language."""
+
+    colour: str
+    own_colour: str
+    """Whose colour it is, to be shown with it."""
+    terms: dict[str, str]
+    """By letter."""
+    notes: dict[str, str]
+    """By the letters of terms without data: why that is so."""
+    reasons: list[str]
+    remedies: list[str]
+    unknown: list[str]
+    """Facts that nobody has told us."""
+
+
+def in_words(risk: Risk, language: str) -> RiskInWords:
+    texts = risk_texts(language)
+    return RiskInWords(
+        texts.colour[risk.colour.word],
+        texts.own_colour,
+        {term.letter.value: texts.term[term.letter.value] for term in risk.terms},
+        {term.letter.value: texts.note[term.note] for term in risk.terms if term.note},
+        [reason_in_words(reason, language) for reason in risk.reasons],
+        [remedy_in_words(remedy, language) for remedy in risk.remedies],
+        [texts.fact[name] for name in risk.unknown],
+    )
 
 
 def colour_in_words(colour: RiskColour, language: str) -> str:

@@ -18,9 +18,10 @@ import psycopg
 
 from schemas.errors import ConfigError, ServiceAway, TocsinError
 from schemas.risk import KnockOut, Letter, Reason, Risk, RiskColour
-from schemas.viewers import Act, Viewer
+from schemas.viewers import BECOME_VIEWER, Act, Viewer
 from scoring.risk import explain
 from scoring.risk_state import decode_state
+from scoring.risk_words import RiskInWords, in_words
 from streams.log.session import connect
 from streams.risk_rows import Connection
 
@@ -41,6 +42,10 @@ _LIST = f"""
        AND (%(trade)s::text IS NULL OR starts_with(r.trade, %(trade)s))
        AND (%(at_colour)s::smallint IS NULL
             OR (r.colour, r.score, r.enterprise) < (%(at_colour)s, %(at_score)s, %(at_code)s))
+     ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC LIMIT %(limit)s
+"""  # noqa: S608
+_COLOURS = f"""
+    SELECT r.enterprise, r.colour FROM risk AS r WHERE {_SEES}
      ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC LIMIT %(limit)s
 """  # noqa: S608
 _BY = {"district": "r.district", "trade": "r.trade", "all": "''"}
@@ -75,8 +80,10 @@ class RiskView(msgspec.Struct, frozen=True):
     district: str
     trade: str
     colour: str
-    """In words: blue, yellow, orange, red."""
+    """In a word: blue, yellow, orange, red."""
     risk: Risk
+    words: RiskInWords
+    """In the viewer's language."""
 
 
 class RiskPage(msgspec.Struct, frozen=True):
@@ -146,7 +153,7 @@ class RiskBook:
                 row = connection.execute(_ONE, {**viewer.parameters(), "code": code}, binary=True).fetchone()
         if row is None:
             raise UnknownRisk(code)
-        return _view(code, *row)
+        return _view(viewer, code, *row)
 
     def list(
         self,
@@ -173,11 +180,18 @@ class RiskBook:
         }
         with self._transaction(viewer) as connection:
             rows = connection.execute(_LIST, {**viewer.parameters(), **wanted}, binary=True).fetchall()
-        views = [_view(code, *rest) for code, _, *rest in rows[:limit]]
+        views = [_view(viewer, code, *rest) for code, _, *rest in rows[:limit]]
         if len(rows) <= limit:
             return RiskPage(views)
         code, score = rows[limit - 1][:2]
         return RiskPage(views, _encode_cursor(_Place(int(views[-1].risk.colour), score, code)))
+
+    def colours(self, viewer: Viewer, limit: int = 100_000) -> dict[str, str]:
+        """Enterprise → its colour in a word, of all that the viewer sees; the worst first if there are too many."""
+        viewer.must(Act.SEE_RISK)
+        with self._transaction(viewer) as connection:
+            rows = connection.execute(_COLOURS, {**viewer.parameters(), "limit": limit}).fetchall()
+        return {code: RiskColour(colour).word for code, colour in rows}
 
     def totals(self, viewer: Viewer, by: By = "district") -> Totals:
         """Most reds first."""
@@ -214,6 +228,7 @@ class RiskBook:
             connection = idle or connect(self._dsn, "tocsin risk book")
             try:
                 with connection.transaction():
+                    connection.execute(BECOME_VIEWER, viewer.parameters())
                     yield connection
             except BaseException:
                 connection.close()
@@ -227,9 +242,9 @@ class RiskBook:
         connection.close()
 
 
-def _view(code: str, state: bytes, name: str, name_en: str, district: str, trade: str) -> RiskView:
+def _view(viewer: Viewer, code: str, state: bytes, name: str, name_en: str, district: str, trade: str) -> RiskView:
     risk = explain(code, decode_state(state))
-    return RiskView(name, name_en, district, trade, risk.colour.word, risk)
+    return RiskView(name, name_en, district, trade, risk.colour.word, risk, in_words(risk, viewer.language))
 
 
 def _encode_cursor(place: _Place) -> str:
