@@ -68,7 +68,8 @@ def make_console(
     feed = Feed(services.live, now_us, judged_us)
     house = House(services, accounts, feed, now_us, language, f"/static/{_fingerprint()}")
     pages_app.add_static_files(house.static, STATIC, max_cache_age=_YEAR_S)
-    ui.add_head_html(f'<link rel="stylesheet" href="{house.static}/tocsin.css">', shared=True)
+    for sheet in ("tocsin.css", *sorted(file.name for file in STATIC.glob("*.css") if file.name != "tocsin.css")):
+        ui.add_head_html(f'<link rel="stylesheet" href="{house.static}/{sheet}">', shared=True)
     app.include_router(make_entry(house))
     for page in PAGES:
         _serve(house, page)

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from alerting.people import People
 from console.live import Live
+from ingest.payloads import Payloads
 from registry.accounts import Accounts
 from registry.directory import Directory
+from registry.places import PlaceBook
+from streams.risk_book import RiskBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +21,6 @@ class Services:
     live: Live
     accounts: Accounts | None = None
     directory: Directory | None = None
+    payloads: Payloads | None = None
+    places: PlaceBook | None = None
+    risk: RiskBook | None = None
