@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -94,13 +95,22 @@ def texting(folder: Path) -> Iterator[carrier.Carrier]:
         running.stop()
 
 
-def told_of_carrier(settings: Settings, running: carrier.Carrier) -> Settings:
+def told_of(settings: Settings, running: carrier.Carrier) -> Settings:
+    """The settings, with the carrier and the address at which links in messages open."""
+    port = settings.console_port or _free_port()
     return settings.model_copy(
         update={
+            "console_port": port, "public_url": f"http://127.0.0.1:{port}",
             "twilio_account": "ACdemo", "twilio_token": SecretStr("of the demo alone"), "twilio_sender": _SENDER,
             "twilio_url": running.url,
         }
     )  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def simulate(port: int, scenario: str, enterprises: int, seed: int, seconds: float | None) -> subprocess.Popen[bytes]:

@@ -89,7 +89,7 @@ def _show_in_browser(
     burns = city.first_to_burn(scenario, shops)
     with ExitStack() as stack:
         phones = stack.enter_context(city.texting(folder))
-        process = OneProcess(city.told_of_carrier(settings, phones))
+        process = OneProcess(city.told_of(settings, phones))
         stack.callback(process.stop)
         process.obey_signals()
         console.print(f"Tocsin starts, with a city of {enterprises} enterprises …")
