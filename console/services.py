@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alerting.people import People
+from console.house_health import HouseHealth
 from console.live import Live
+from console.rulebook import Rulebook
 from ingest.payloads import Payloads
 from registry.accounts import Accounts
 from registry.directory import Directory
@@ -24,3 +26,5 @@ class Services:
     payloads: Payloads | None = None
     places: PlaceBook | None = None
     risk: RiskBook | None = None
+    rules: Rulebook | None = None
+    health: HouseHealth | None = None

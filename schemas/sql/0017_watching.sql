@@ -103,3 +103,7 @@ CREATE TRIGGER comments_act AFTER INSERT ON comments FOR EACH ROW EXECUTE FUNCTI
 CREATE TRIGGER assignments_act AFTER INSERT ON assignments FOR EACH ROW EXECUTE FUNCTION tocsin_act('assign');
 CREATE TRIGGER verdicts_act AFTER INSERT ON verdicts FOR EACH ROW EXECUTE FUNCTION tocsin_act('judge');
 GRANT UPDATE (assigned_to, verdict, verdict_step) ON alarms TO tocsin_viewer;
+
+-- What a look at the house counts.
+CREATE INDEX commands_unanswered ON commands (asked_at) WHERE answered_at IS NULL;
+CREATE INDEX attempts_refused ON attempts (started_us) WHERE outcome = 'refused';
