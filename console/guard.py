@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
@@ -19,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.errors import NotLoggedIn, away_response, error_response
 from console.headers import with_headers
@@ -39,6 +40,27 @@ OPEN_BELOW = ("/login/", "/static/", "/a/", "/_nicegui/")
 """Login, what it is drawn with, and links that carry their own signature."""
 _API_LOGIN = "/api/v1/session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+REFUSED, EXPORT = "refused", "export"
+
+
+class Noted:
+    """Passes an answer on, and sees whether it belongs into the log of acts.
+
+    act: EXPORT when it is a file to keep, REFUSED when the viewer may not do that; what is done about alarms,
+    accounts and the registry is written down where it is done.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.act = ""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            said = Headers(raw=list(message.get("headers", ()))).get("content-disposition", "")
+            self.act = REFUSED if message["status"] == 403 else EXPORT if said.startswith("attachment") else ""
+        await self._send(message)
 
 
 class Guard:
@@ -77,11 +99,20 @@ class Guard:
             return
         state = scope.get("state") or {}
         scope["state"] = {**state, "viewer": viewer} if viewer else {**state}
-        if viewer is not None and self._accounts is not None and viewer.account:
-            stay = Stay(scope, receive, sending, lambda: self._still(headers))
+        if viewer is None or self._accounts is None:
+            await self._app(scope, receive, sending)
+            return
+        noted = Noted(sending)
+        if viewer.account:
+            stay = Stay(scope, receive, noted.send, lambda: self._still(headers))
             await self._app(scope, stay.receive, stay.send)
         else:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, noted.send)
+        if noted.act:
+            with suppress(ServiceAway):
+                await run_in_threadpool(
+                    self._accounts.record, viewer, noted.act, scope["path"], refused=noted.act == REFUSED
+                )
 
     # --- who ---
 

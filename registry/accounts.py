@@ -27,6 +27,7 @@ from registry.sessions import (
     new_key,
     new_token,
     parts_of_key,
+    wall_us,
 )
 from schemas.errors import ConfigError, TocsinError
 from schemas.viewers import Act, Role, Viewer, house
@@ -70,7 +71,8 @@ class LockedOut(TocsinError):
 class Accounts:
     """Thread-safe. Raises ServiceAway when PostgreSQL is away."""
 
-    def __init__(self, dsn: str, clock: Clock, hasher: PasswordHasher | None = None) -> None:
+    def __init__(self, dsn: str, clock: Clock = wall_us, hasher: PasswordHasher | None = None) -> None:
+        """clock: the machine's own; a house whose time hurries would log everybody out in minutes."""
         self._connections = Connections(dsn, "tocsin accounts")
         self._clock = clock
         self._passwords = Passwords(hasher)
@@ -189,10 +191,10 @@ class Accounts:
         with self._connections.transaction(None) as connection:
             return _account(connection, viewer.name)
 
-    def change_own_password(self, viewer: Viewer, old: str, new: str) -> None:
+    def change_own_password(self, viewer: Viewer, old: str, new: str, agent: str = "") -> str:
         """old: not asked for while there is none (a new account, or one whose password was taken away).
 
-        Ends every session of the account, this one too: the caller logs in anew. Raises LoginRefused, LockedOut,
+        Ends every session of the account, this one too; the token of a new one. Raises LoginRefused, LockedOut,
         ConfigError.
         """
         with self._connections.transaction(None) as connection:
@@ -207,6 +209,8 @@ class Accounts:
                 self._count(f"own {viewer.name}", now_us)
                 raise LoginRefused
         self._write(viewer, viewer.name, "change_password", {"password": new})
+        with self._connections.transaction(None) as connection:
+            return self._open(connection, viewer.account, agent, now_us)
 
     def change_own_language(self, viewer: Viewer, language: str) -> Account:
         return self._write(viewer, viewer.name, "change_language", {"language": language})

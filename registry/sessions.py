@@ -6,6 +6,7 @@ Tokens are 256 random bits, so one SHA-256 keeps them.
 from __future__ import annotations
 
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ REMEMBERED = 10_000
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+
+
+def wall_us() -> int:
+    return time.time_ns() // 1000
 
 
 def new_token() -> str:

@@ -119,3 +119,17 @@ SELECT tocsin_show_by_enterprise('quarantine', 'quarantine.enterprise', 'SELECT,
 GRANT SELECT ON rule_packs, rule_pack_activations, last_values TO tocsin_viewer;
 -- What was done is written down in the same transaction; it is read by the house alone.
 GRANT INSERT ON audit_log TO tocsin_viewer;
+
+-- Whoever does something about an alarm, by whatever way, stands in the log of acts.
+CREATE FUNCTION tocsin_act() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    done jsonb := to_jsonb(NEW);
+BEGIN
+    INSERT INTO audit_log (who, act, subject, enterprise)
+    SELECT coalesce(done->>'by', done->>'asked_by'), TG_ARGV[0], key, enterprise FROM alarms
+     WHERE key = coalesce(done->>'alarm', done->>'alarm_key');
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER acknowledgements_act AFTER INSERT ON acknowledgements FOR EACH ROW EXECUTE FUNCTION tocsin_act('acknowledge');
+CREATE TRIGGER commands_act AFTER INSERT ON commands FOR EACH ROW EXECUTE FUNCTION tocsin_act('ask_reset');
