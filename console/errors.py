@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from alerting.people import NotPossible, UnknownAlarm, UnknownCommand
+from ingest.payloads import UnknownDevice, UnknownMessage
 from registry.account_rows import UnknownAccount, UnknownKey
 from registry.accounts import LinkRefused, LockedOut, LoginRefused
 from registry.errors import InTheWay, NotThere, Stale
@@ -91,7 +92,7 @@ async def _tocsin(request: Request, error: Exception) -> Response:
     assert isinstance(error, TocsinError)
     if isinstance(error, UnknownAlarm):
         return error_response("not_found", error.what, mend="Look at /api/v1/alarms?state=all.")
-    if isinstance(error, UnknownCommand | UnknownAccount | UnknownKey | NotThere):
+    if isinstance(error, UnknownCommand | UnknownAccount | UnknownKey | NotThere | UnknownDevice | UnknownMessage):
         return error_response("not_found", error.what)
     if isinstance(error, NotAllowed):
         return error_response("forbidden", error.what, mend=error.mend)

@@ -21,7 +21,7 @@ from ingest.store_sessions import named_queries
 from schemas.errors import ConfigError, TocsinError
 from schemas.identity import NAME, id_of
 from schemas.payloads import (
-    Asked,
+    ReplayAsked,
     DeviceNow,
     DevicesPage,
     Mend,
@@ -194,7 +194,7 @@ class Payloads:
             raise UnknownMessage(f"there is no refused message {arrival_us}.", mend="See `tocsin quarantine list`.")
         return detail_of(row)
 
-    def replay(self, viewer: Viewer, wanted: WantedRefusals | Sequence[Name], mend: Mend = _NO_MEND) -> Asked:
+    def replay(self, viewer: Viewer, wanted: WantedRefusals | Sequence[Name], mend: Mend = _NO_MEND) -> ReplayAsked:
         """Ask for refused messages to be admitted again, all that are wanted or those named; returns how many.
 
         mend: what their payloads meant. Whoever writes the log tries within a second or so; what is refused again
@@ -216,7 +216,7 @@ class Payloads:
             if self._audit is not None:
                 for enterprise, count in of_each:
                     self._audit(connection, viewer, "replay", f"{count} refused messages", enterprise)
-        return Asked(sum(int(count) for _, count in of_each))
+        return ReplayAsked(sum(int(count) for _, count in of_each))
 
     def asked(self, viewer: Viewer) -> int:
         """How many messages have been asked for and not been tried yet."""

@@ -82,7 +82,7 @@ class RefusedDetail(msgspec.Struct, frozen=True):
     """A mend that would likely do; empty where none comes to mind."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ReplayAsked(msgspec.Struct, frozen=True):
     """How many messages will be tried again."""
 
     asked: int

@@ -15,8 +15,11 @@ from console.live import Live
 from console.services import Services
 from registry.accounts import Accounts
 from registry.directory import Directory
+from registry.places import PlaceBook
+from streams.risk_book import RiskBook
 from tocsin.crew import Crew
 from tocsin.parts import readings_around
+from tocsin.payload_parts import make_payloads
 from tocsin.standing.watch import Watch
 
 
@@ -26,11 +29,16 @@ class ConsoleParts:
     def __init__(self, dsn: str, now_us: Callable[[], int], crew: Crew) -> None:
         self._now_us = now_us
         self.people = People(dsn, now_us, readings_around(dsn))
-        self.accounts = Accounts(dsn, now_us)
+        self.accounts = Accounts(dsn)
         self.directory = Directory(dsn)
+        self.payloads = make_payloads(dsn)
+        self.places = PlaceBook(dsn)
+        self.risk = RiskBook(dsn)
         self.live = Live(dsn, self.people)
         self.watch = Watch(dsn)
-        self.services = Services(self.people, self.live, self.accounts, self.directory)
+        self.services = Services(
+            self.people, self.live, self.accounts, self.directory, self.payloads, self.places, self.risk
+        )  # fmt: skip
         crew.start("live", self.live.run, self.live.stop)
         crew.start("watch", self.watch.run, self.watch.stop)
 
@@ -58,3 +66,6 @@ class ConsoleParts:
         self.people.close()
         self.accounts.close()
         self.directory.close()
+        self.payloads.close()
+        self.places.close()
+        self.risk.close()

@@ -61,6 +61,7 @@ from tocsin.layout import written_layout
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
 from tocsin.parts import make_channels, make_judging, make_reply, open_door, readings_around
+from tocsin.payload_parts import make_payloads
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 from tocsin.process import Process
 from tocsin.recipients import routes_of
@@ -275,7 +276,10 @@ class OneProcess(Process):
         standings = self._standings(self.watch)
         self.standings = Standings(lambda: standings)
         Stations(self.standings.stations, self.metrics)
-        api = make_api(Services(self.people, live), self.metrics, self.standings.troubles, self._token())
+        payloads = make_payloads(self.dsn)
+        self._closers.append(payloads.close)
+        services = Services(self.people, live, payloads=payloads)
+        api = make_api(services, self.metrics, self.standings.troubles, self._token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
         console_port = self._start_console()
@@ -316,7 +320,7 @@ class OneProcess(Process):
         """Where the first administrator logs in, once; empty when somebody can get in, or there is no console."""
         if not self.settings.console:
             return ""
-        with closing(Accounts(self.dsn, self._now_us)) as accounts:
+        with closing(Accounts(self.dsn)) as accounts:
             token = accounts.ensure_first_administrator()
         return self._console_url(f"/login/link/{token}") if token else ""
 

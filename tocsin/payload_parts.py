@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ingest.payload_rows import Stored
 from ingest.payloads import Payloads
-from ingest.people_sessions import Connection
 from registry import audit
 from schemas.entries import DeviceFacts
 from schemas.measures import BY_NAME
 from schemas.rules import Rule, RulePack
-from schemas.viewers import Viewer
 from streams.plans import Facts, Plans
 from streams.store.edge import session
 from streams.store.queries import history, last_values
@@ -23,7 +21,7 @@ _AHEAD_US = 3_600_000_000
 
 
 def make_payloads(dsn: str) -> Payloads:
-    return Payloads(dsn, newest_stored(dsn), audit=_record)
+    return Payloads(dsn, newest_stored(dsn), audit=audit.record)
 
 
 def newest_stored(
@@ -58,7 +56,3 @@ def rules_of(pack: RulePack, facts: DeviceFacts, measures: Iterable[str]) -> tup
     codes = {name: BY_NAME[name].code for name in measures if name in BY_NAME}
     of_measures = {name: list(plans.of_plan[plans.sensor_plan(selection, code)]) for name, code in codes.items()}
     return of_measures, list(plans.of_silence_plan[plans.silence_plan(selection)])
-
-
-def _record(connection: Connection, viewer: Viewer, act: str, subject: str, enterprise: str) -> None:
-    audit.record(connection, viewer, act, subject, enterprise)
