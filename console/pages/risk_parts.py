@@ -1,0 +1,70 @@
+"""The risk of a place, drawn: its colour with the score, its reasons, its terms, and the shares of colours in a sum.
+
+A risk colour is a round mark with a number in it, so that it is not taken for a warning grade, which has a shape.
+"""
+
+from __future__ import annotations
+
+from nicegui import ui
+
+from console.words import Words
+from schemas.risk import Risk, RiskColour
+from scoring.risk_words import in_words
+from streams.risk_book import RiskTotal
+
+
+def risk_mark(colour: str, score: float, words: Words) -> None:
+    with ui.element("div").classes(f"r-mark is-{colour}"):
+        ui.element("b")._text = f"{score:.0f}"
+        ui.label(words(f"map.colour.{colour}"))
+
+
+def reasons(risk: Risk, words: Words) -> None:
+    """Up to three, each with its points; knock-outs have none and come first."""
+    said = in_words(risk, words.language)
+    with ui.element("ul").classes("r-reasons"):
+        for reason, text in zip(risk.reasons, said.reasons, strict=True):
+            with ui.element("li").classes("" if reason.points else "is-out"):
+                ui.element("b")._text = f"+{reason.points:.1f}" if reason.points else "!"
+                ui.label(text)
+
+
+def remedies(risk: Risk, words: Words) -> None:
+    """What would lower the score, most first."""
+    said = in_words(risk, words.language)
+    if not risk.remedies:
+        ui.label(words("supervisor.no_remedy")).classes("t-soft")
+        return
+    with ui.element("ul").classes("r-reasons is-remedies"):
+        for remedy, text in zip(risk.remedies, said.remedies, strict=True):
+            with ui.element("li"):
+                ui.element("b")._text = f"−{remedy.points:.1f}"
+                ui.label(text)
+
+
+def terms(risk: Risk, words: Words) -> None:
+    """Every term with its points, and why one has none."""
+    said = in_words(risk, words.language)
+    with ui.element("table").classes("s-table r-terms"), ui.element("tbody"):
+        for term in risk.terms:
+            letter = term.letter.value
+            with ui.element("tr"):
+                ui.element("th").props('scope="row"')._text = said.terms[letter]
+                with ui.element("td"), ui.element("div").classes("r-track").props('aria-hidden="true"'):
+                    ui.element("i").style(f"width: {min(100.0, term.value):.0f}%")
+                ui.element("td")._text = f"{term.points:.1f} / {100 * term.weight:.0f}" if term.known else "—"
+            if note := said.notes.get(letter):
+                with ui.element("tr").classes("r-note"):
+                    ui.element("td").props('colspan="3"')._text = note
+
+
+def bar(total: RiskTotal, words: Words) -> None:
+    """How many are of which colour, worst first, as one bar; said in words for who does not see it."""
+    counts = [(colour.word, int(getattr(total, colour.word))) for colour in reversed(RiskColour)]
+    said = ", ".join(f"{words(f'map.colour.{word}')} {count}" for word, count in counts if count)
+    with ui.element("div").classes("r-bar").props('role="img"') as drawn:
+        drawn.props["aria-label"] = said
+        drawn.props["title"] = said
+        for word, count in counts:
+            if count:
+                ui.element("i").classes(f"is-{word}").style(f"flex-grow: {count}")
