@@ -6,20 +6,52 @@ Bodies are msgspec's JSON; their schemas stand in `/api/v1/openapi.json`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 
-from console import api_alarms, api_stream
+from console import (
+    api_accounts,
+    api_alarms,
+    api_devices,
+    api_registry,
+    api_registry_devices,
+    api_risk,
+    api_rules,
+    api_stream,
+)
 from console.errors import SCHEMA, answer_errors
-from console.guard import Guard
+from console.guard import COOKIE, Guard
 from console.health import Troubles, health_router
 from console.services import Services
 
-_SHAPES: tuple[type, ...] = (*api_alarms.SHAPES, *api_stream.SHAPES)
+_SHAPES: tuple[type, ...] = (
+    *api_accounts.SHAPES,
+    *api_alarms.SHAPES,
+    *api_stream.SHAPES,
+    *api_devices.SHAPES,
+    *api_registry.SHAPES,
+    *api_registry_devices.SHAPES,
+    *api_risk.SHAPES,
+    *api_rules.SHAPES,
+)
+_SECURITY = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The key of a program (`POST /api/v1/keys`), or the house's token in the data directory.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "Of somebody who has logged in. What changes something must then be asked by a page of ours.",
+    },
+}
 
 
 def make_api(services: Services, registry: CollectorRegistry, troubles: Troubles, token: str) -> FastAPI:
@@ -34,8 +66,8 @@ def make_api(services: Services, registry: CollectorRegistry, troubles: Troubles
 
 def add_api(app: FastAPI, services: Services) -> None:
     """Mount `/api/v1`; the app has its errors and its guard already."""
-    app.include_router(api_stream.stream_router(services.live), prefix="/api/v1")
-    app.include_router(api_alarms.alarms_router(services.people), prefix="/api/v1")
+    for router in _routers(services):
+        app.include_router(router, prefix="/api/v1")
     document: dict[str, Any] = {}
 
     @app.get("/api/v1/openapi.json", include_in_schema=False)
@@ -43,6 +75,25 @@ def add_api(app: FastAPI, services: Services) -> None:
         if not document:
             document.update(_document(app))
         return document
+
+
+def _routers(services: Services) -> Iterator[APIRouter]:
+    """Of what the process has. A fixed path stands before one that would take its last part for a name."""
+    if services.accounts is not None:
+        yield api_accounts.accounts_router(services.accounts)
+    yield api_stream.stream_router(services.live)
+    yield api_alarms.alarms_router(services.people)
+    if services.payloads is not None:
+        yield api_devices.devices_router(services.payloads)
+    if services.directory is not None:
+        yield api_registry.registry_router(services.directory)
+        yield api_registry_devices.registered_devices_router(services.directory)
+    if services.risk is not None:
+        yield api_risk.risk_router(services.risk)
+    if services.rules is not None:
+        yield api_rules.rules_router(services.rules)
+    if services.health is not None:
+        yield api_rules.house_health_router(services.health)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -57,6 +108,6 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    document["security"] = [{"token": []}]
+    components["securitySchemes"] = _SECURITY
+    document["security"] = [{name: []} for name in _SECURITY]
     return document
