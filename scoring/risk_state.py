@@ -63,7 +63,7 @@ class Fire(msgspec.Struct, array_like=True):
     at_us: int
 
 
-class RiskState(msgspec.Struct):
+class RiskState(msgspec.Struct, array_like=True):
     """All that the risk of one enterprise is made of."""
 
     facts: RiskFacts = RiskFacts()
