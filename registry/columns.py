@@ -92,7 +92,7 @@ def guarded(text: str) -> str:
 
 def unguarded(cell: str) -> str:
     """A cell of text as it was meant."""
-    return cell[1:] if _GUARDED.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _GUARDED.match(cell) else cell
 
 
 def written(value: Any) -> str:
@@ -325,11 +325,12 @@ def column_of(kind: Kind, heading: str) -> Column | None:
 
 
 def kind_of(headings: Sequence[str]) -> Kind | None:
-    """What a file with these headings is about: all needed columns are there, and the most of the others."""
-    found = []
-    for kind in KINDS.values():
-        fields = {column.field for heading in headings if (column := column_of(kind, heading))}
-        if all(column.field in fields for column in kind.columns if column.needed):
-            needed = sum(column.needed for column in kind.columns)
-            found.append((len(fields), needed, kind))
-    return max(found, key=lambda one: one[:2])[2] if found else None
+    """What a file with these headings is about: the kind that knows most of them, if all that it needs is there."""
+    known = {kind.sort: {c.field for heading in headings if (c := column_of(kind, heading))} for kind in KINDS.values()}
+    most = max(len(fields) for fields in known.values())
+    nearest = (
+        kind
+        for kind in KINDS.values()
+        if len(known[kind.sort]) == most and all(c.field in known[kind.sort] for c in kind.columns if c.needed)
+    )
+    return next(nearest, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -17,6 +16,7 @@ from schemas.hours import parse_hours
 from schemas.identity import NAME
 
 _DISTRICT = re.compile(r"\d{2,12}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAME_MEND = "Use 1 to 64 letters, digits, dots, dashes or underscores."
 LONGEST_NAME = 200
 LONGEST_ADDRESS = 500
@@ -78,7 +78,7 @@ def text_problems(field: str, value: str, longest: int, *, needed: bool = False)
         return
     if len(value) > longest:
         yield Problem(field, f"it has {len(value)} characters.", f"It may have {longest}.")
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in value):
+    if _CONTROL.search(value):
         yield Problem(field, "there is a line break or another control character in it.", "Write it in one line.")
     elif value != value.strip():
         yield Problem(field, "it begins or ends with a space.", "Leave the space out.")

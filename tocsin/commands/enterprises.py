@@ -79,7 +79,7 @@ def import_(
     if json:
         _print_json(report)
     else:
-        _print_report(report, time.monotonic() - started, problems)
+        _print_report(report, time.monotonic() - started, problems, skip_bad)
     if report.wrong and not (dry_run or report.imported):
         raise NotImported(
             f"{report.wrong} problems; nothing was imported.", mend="Mend the rows, or leave them out with --skip-bad."
@@ -240,7 +240,7 @@ def _up_to(directory: Directory, viewer: Viewer, wanted: Wanted, limit: int) -> 
     return found
 
 
-def _print_report(report: Report, took_s: float, written: Path | None) -> None:
+def _print_report(report: Report, took_s: float, written: Path | None, skip_bad: bool) -> None:
     console = Console(highlight=False, markup=False)
     for one in report.files:
         how = ", ".join(filter(None, (one.encoding, one.delimiter)))
@@ -255,7 +255,17 @@ def _print_report(report: Report, took_s: float, written: Path | None) -> None:
     if report.wrong > _SHOWN_PROBLEMS and written is None:
         more = report.wrong - _SHOWN_PROBLEMS
         console.print(f"and {more:,} problems more; write them into a file with --problems FILE.", soft_wrap=True)
-    done = "Imported" if report.imported else "Would be imported as said" if report.dry_run else "Nothing was imported"
+    if report.imported:
+        done = "Imported"
+    elif report.dry_run:
+        done = "Nothing was done; without --dry-run this would be"
+        done += (
+            " imported"
+            if skip_bad or not report.wrong
+            else " refused as a whole, or its good rows taken with --skip-bad"
+        )
+    else:
+        done = "Nothing was imported"
     console.print(f"{done} ({took_s:.1f} s).")
 
 
