@@ -65,11 +65,11 @@ class Climbing:
         for ladder, alarm in due:
             self._decide(turn, ladder, alarm, around)
         calls = [self._call(turn, called, around) for called in turn.calls.values()]
-        store.record_climbs(
+        unanswered = store.record_climbs(
             connection, self._partition, now_us, turn.went_on, turn.ended, turn.rungs, calls, turn.late
         )  # fmt: skip
         put_journal(connection, turn.journal)
-        self._metrics.unanswered.inc(len(turn.late))
+        self._metrics.unanswered.inc(unanswered)
         self._metrics.planned.labels("rung").inc(len(calls))
         return [call.sending for call in calls]
 

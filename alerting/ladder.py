@@ -90,21 +90,24 @@ def next_step(alarm: Alarm, contacts: Contacts, ladder: Ladder, now_us: int) -> 
     if not any(grade >= contact.recipient.least for contact in contacts.people):
         return Step(Move.STOP, f"no contact takes {grade.word}", late=bool(last), ended=True)
     able = [contact for contact in contacts.people if contact.may_be_called(grade, now_us)]
-    if not able:
-        return Step(Move.WAIT, "no contact may be called at this hour", due_us=now_us + answer_us(grade))
     calls = Counter(ladder.called)
-    contact = min(able, key=lambda one: (calls[one.name], one.order))
-    rounds = calls[contact.name]
-    if rounds >= ROUNDS:
+    contact = min(able, key=lambda one: (calls[one.name], one.order), default=None)
+    if contact is None or calls[contact.name] >= ROUNDS:
+        if _sleeps(contacts, able, calls, grade):
+            return Step(
+                Move.WAIT, "no contact may be called at this hour", due_us=now_us + answer_us(grade), late=bool(last)
+            )
         return Step(Move.STOP, f"nobody answered {len(ladder.called)} calls", late=True, ended=True)
-    # Who was not reached at all is not waited for, unless it is the only one.
-    pause_us = round(AROUND_S * _US) if rounds else 0
-    if now_us < ladder.called_us + pause_us:
-        due_us = ladder.called_us + pause_us
-        return Step(
-            Move.WAIT, f"all contacts were called; around again after {AROUND_S:.0f} s", due_us=due_us, late=True
-        )
+    begins_round = bool(last) and 0 < calls[contact.name] >= calls[last]
+    around_us = ladder.called_us + round(AROUND_S * _US)
+    if begins_round and now_us < around_us:
+        return Step(Move.WAIT, f"all were called; around again after {AROUND_S:.0f} s", due_us=around_us, late=True)
     return Step(Move.CALL, _why(ladder, last, grade, contact, contacts, now_us), contact, late=bool(last))
+
+
+def _sleeps(contacts: Contacts, able: list[Contact], calls: Counter[str], grade: Grade) -> bool:
+    """Whether somebody takes the grade, may not be called now, and was not called as often as others are."""
+    return any(one not in able and grade >= one.recipient.least and calls[one.name] < ROUNDS for one in contacts.people)
 
 
 def _end(alarm: Alarm, ladder: Ladder) -> str:

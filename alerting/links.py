@@ -30,10 +30,11 @@ _PURPOSE = b"tocsin link 1|"
 class Why(StrEnum):
     ALTERED = "altered"
     EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
 
 
 class LinkRefused(TocsinError):
-    """why: altered (or never ours), or expired."""
+    """why: altered (or never ours), expired, or withdrawn: its reader is no contact any more."""
 
     def __init__(self, why: Why) -> None:
         super().__init__(f"the link is {why.value}.", mend="Open the newest message, or call the duty desk.")

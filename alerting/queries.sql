@@ -144,6 +144,23 @@ INSERT INTO receipts (notification, stamp, at_us)
 SELECT id, stamp, at_us
 FROM jsonb_to_recordset(%(receipts)s::jsonb) AS x (id text, stamp text, at_us bigint) ON CONFLICT DO NOTHING
 
+-- name: message_of_link
+-- To whom the message of a link went.
+SELECT recipient, enterprise, body->>'language' FROM notifications WHERE id = %(id)s
+
+-- name: link_alarms
+-- The alarms that it spoke of, as they stand, each with the step that it told.
+SELECT l.step, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
+FROM notification_alarms l JOIN alarms a ON a.key = l.alarm
+WHERE l.notification = %(id)s AND l.part = 'warning'
+
+-- name: link_alarms_held
+-- The same, held until the transaction ends.
+SELECT l.step, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
+FROM notification_alarms l JOIN alarms a ON a.key = l.alarm
+WHERE l.notification = %(id)s AND l.part = 'warning'
+ORDER BY a.key FOR UPDATE OF a
+
 -- name: take_tracked
 -- Messages about which a carrier is to be asked now. Who asks moves them on first, so nobody else does.
 UPDATE tracked SET asked = asked + 1,
@@ -265,6 +282,7 @@ WITH late AS (
 )
 INSERT INTO receipts (notification, stamp, at_us, detail)
 SELECT DISTINCT ON (id) id, 'overdue', %(now_us)s, detail FROM message ON CONFLICT DO NOTHING
+RETURNING notification
 
 -- name: hurry_ladders
 -- The last call about an alarm cannot come to its person: its ladder is due now.

@@ -321,16 +321,20 @@ def record_climbs(
     rungs: Iterable[Rung],
     calls: Iterable[Call],
     late: Iterable[Unanswered],
-) -> None:
-    """Ladders after a turn over them, with the messages of their rungs, whose first attempts have started."""
+) -> int:
+    """Ladders after a turn over them, with the messages of their rungs, whose first attempts have started.
+
+    Returns how many messages were found unanswered that were not before.
+    """
     climbed = [_climbed_row(ladder, ladder.due_us) for ladder in went_on]
     climbed += [_climbed_row(ladder, None) for ladder in ended]
     unanswered = json_rows([{"alarm": x.alarm, "recipient": x.recipient, "detail": x.detail} for x in late])
     connection.execute(_Q["climb_ladders"], {"ladders": json_rows(climbed)})
-    connection.execute(_Q["mark_unanswered"], {"late": unanswered, "now_us": now_us})
+    marked = connection.execute(_Q["mark_unanswered"], {"late": unanswered, "now_us": now_us})
     connection.execute(_Q["put_rungs"], {"rungs": json_rows([_rung_row(rung) for rung in rungs]), "now_us": now_us})
     messages = json_rows([_call_row(call) for call in calls])
     connection.execute(_Q["put_calls"], {"messages": messages, "partition": partition, "now_us": now_us})
+    return len(marked.fetchall())
 
 
 def _climbed_row(ladder: Ladder, due_us: int | None) -> dict[str, Any]:

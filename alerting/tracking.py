@@ -45,10 +45,14 @@ class Tracking:
                 busy = False
             if not busy:
                 self._stopping.wait(_LOOK_S)
-        self._database.close()
+        self.close()
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def close(self) -> None:
+        """For one who looks without `run`, which does it by itself."""
+        self._database.close()
 
     def look(self) -> bool:
         """Ask about what is due; True when there may be more. Raises ServiceAway."""

@@ -105,8 +105,8 @@ class HandClock:
 class HeldChannel:
     """A channel in memory; `answers` are given in turn, then `accepted`."""
 
-    def __init__(self, name: str, *answers: Answer, batch: int = 1, concurrency: int = 1) -> None:
-        self.facts = ChannelFacts(name, batch=batch, concurrency=concurrency)
+    def __init__(self, name: str, *answers: Answer, batch: int = 1, concurrency: int = 1, short: bool = False) -> None:
+        self.facts = ChannelFacts(name, batch=batch, concurrency=concurrency, short=short)
         self.answers = list(answers)
         self.sent: list[Notification] = []
         self._changed = threading.Condition()
@@ -135,9 +135,10 @@ def make_outbox(
     *channels: Channel,
     metrics: AlertingMetrics | None = None,
     failpoint: Callable[[str], None] = lambda name: None,
+    **more: Any,
 ) -> Outbox:
     by_name = {channel.facts.name: channel for channel in channels}
-    return Outbox(dsn, by_name, clock, metrics or AlertingMetrics(CollectorRegistry()), failpoint)
+    return Outbox(dsn, by_name, clock, metrics or AlertingMetrics(CollectorRegistry()), failpoint, **more)
 
 
 class LoneDesk(Desk):

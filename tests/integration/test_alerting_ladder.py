@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
-from alerting.desk import Desk
+from alerting.ladder import ROUNDS
+from alerting.metrics import AlertingMetrics
+from alerting.ports import Answer, Arrival, Outcome, Tracked
 from alerting.routes import Recipient, Routes
+from alerting.tracking import Tracking
 from schemas.alarms import Grade, State
-from schemas.notifications import Notification, Part
-from tests.alerting_world import US, HandClock, HeldChannel, Story, event, make_desk
-from tests.people_world import add_contact, settle
+from schemas.notifications import Part
+from tests.alerting_world import HeldChannel, event
+from tests.people_world import add_contact, settle, watch
+from tests.waiting import until
 
-OPS = Recipient("ops", "held")
-
-
-@contextmanager
-def stopped(desk: Desk) -> Iterator[Desk]:
-    try:
-        yield desk
-    finally:
-        desk.stop()
-        desk.run()
-
-
-def rows(dsn: str, sql: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(dsn) as connection:
-        return connection.execute(sql).fetchall()  # type: ignore[arg-type]
+OPS = Routes((Recipient("ops", "held"),))
+RED = event(State.RAISED, Grade.RED)
+ORANGE = event(State.RAISED, Grade.ORANGE)
 
 
 @pytest.fixture
@@ -41,65 +31,235 @@ def shop(dsn: str) -> str:
     return dsn
 
 
-class World:
-    """A desk with a clock that is moved, a carrier in memory and a story that is told to it."""
-
-    def __init__(self, dsn: str, routes: Routes = Routes(())) -> None:
-        self.dsn = dsn
-        self.clock = HandClock()
-        self.sms = HeldChannel("sms")
-        self.ops = HeldChannel("held")
-        self.story = Story(dsn)
-        self.routes = routes
-        self.desk = make_desk(dsn, routes, self.clock, self.sms, self.ops)
-
-    def tell(self, *events: object) -> None:
-        self.story.tell(*events)  # type: ignore[arg-type]
-        self.turn()
-
-    def turn(self, seconds: float = 0.0) -> None:
-        self.clock.forward(seconds)
-        while self.desk.serve_once():
-            pass
-        assert self.desk.wait_for_ledger(10.0)
-
-    def restart(self) -> None:
-        self.desk.stop()
-        self.desk.run()
-        self.desk = make_desk(self.dsn, self.routes, self.clock, self.sms, self.ops)
-
-    def called(self) -> list[str]:
-        return [n.recipient.rpartition(":")[2] for n in self.sms.sent]
-
-    def acknowledge(self, step: int = 1) -> None:
-        with psycopg.connect(self.dsn) as connection:
-            connection.execute("UPDATE alarms SET acked_step = %s, acked_by = 'Li Wei'", [step])
-
-
-@contextmanager
-def world(dsn: str, routes: Routes = Routes(())) -> Iterator[World]:
-    made = World(dsn, routes)
-    try:
-        yield made
-    finally:
-        made.desk.stop()
-        made.desk.run()
-
-
 def test_a_red_calls_the_first_contact_at_once_and_the_next_after_a_minute(shop: str) -> None:
     """One person is woken at a time, and nobody is waited for longer than a minute."""
-    with world(shop, Routes((OPS,))) as w:
-        w.tell(event(State.RAISED, Grade.RED))
+    with watch(shop, OPS) as w:
+        w.tell(RED)
         assert w.called() == ["1"] and len(w.ops.sent) == 1
         w.turn(59)
         assert w.called() == ["1"]
         w.turn(1)
         w.turn(60)
         assert w.called() == ["1", "2", "3"] and len(w.ops.sent) == 1
-    reasons = rows(shop, "SELECT number, told, reason FROM rungs ORDER BY number")
-    assert reasons[0] == (
-        1, ["contact:shop-1:2"],
-        "contact:shop-1:1 did not acknowledge within 60 s: contact:shop-1:2 is called",
-    )  # fmt: skip
-    told = rows(shop, "SELECT told FROM alarms")
+        (first, second) = w.rows("SELECT number, told, reason FROM rungs ORDER BY number")
+        assert first[:2] == (1, ["contact:shop-1:2"]) and second[:2] == (2, ["contact:shop-1:3"])
+        assert first[2] == "contact:shop-1:1 did not acknowledge within 60 s: contact:shop-1:2 is called"
+        assert [m.rung for m in w.sms.sent] == [0, 1, 2]
+        told = w.rows("SELECT told FROM alarms")
     assert told == [(["contact:shop-1:1", "contact:shop-1:2", "contact:shop-1:3", "ops"],)]
+
+
+def test_it_begins_again_and_ends(shop: str) -> None:
+    """Five minutes after the last call, and not for ever; that nobody answered is for the duty desk to read."""
+    with watch(shop) as w:
+        w.tell(RED)
+        for _ in range(ROUNDS * 3 * 8):
+            w.turn(60)
+        assert w.called() == ["1", "2", "3"] * ROUNDS
+        assert w.rows("SELECT count(*) FROM ladders") == [(0,)]
+        (line,) = w.rows("SELECT zh FROM journal WHERE notification LIKE 'unanswered.%'")
+        assert "无人确认" in line[0]
+        last = w.rows("SELECT reason FROM rungs ORDER BY number DESC LIMIT 1")
+        assert last == [(f"nobody answered {ROUNDS * 3} calls",)]
+
+
+def test_an_orange_has_three_minutes(shop: str) -> None:
+    with watch(shop) as w:
+        w.tell(ORANGE)
+        w.turn(179)
+        assert w.called() == ["1"]
+        w.turn(1)
+        assert w.called() == ["1", "2"]
+
+
+def test_who_acknowledges_ends_it(shop: str) -> None:
+    with watch(shop) as w:
+        w.tell(RED)
+        w.turn(60)
+        w.acknowledge()
+        for _ in range(20):
+            w.turn(60)
+        assert w.called() == ["1", "2"] and w.rows("SELECT count(*) FROM ladders") == [(0,)]
+
+
+def test_the_all_clear_goes_by_sms_to_exactly_those_who_were_called(shop: str) -> None:
+    """Who was not woken for the fire is not woken for its end."""
+    with watch(shop) as w:
+        w.tell(RED)
+        w.turn(60)
+        w.tell(event(State.CLEARED, Grade.RED, step=2))
+        for _ in range(10):
+            w.turn(60)
+        over = w.sms.sent[2:]
+    assert w.called()[:2] == ["1", "2"] and sorted(w.called()[2:]) == ["1", "2"]
+    assert all(message.part is Part.ALL_CLEAR for message in over)
+
+
+def test_an_acknowledged_orange_that_turns_red_is_called_again(shop: str) -> None:
+    """Who took on an orange has not taken on a red."""
+    with watch(shop) as w:
+        w.tell(ORANGE)
+        w.acknowledge()
+        w.turn(10)
+        w.tell(event(State.REGRADED, Grade.RED, step=2, previous=Grade.ORANGE))
+        w.turn(60)
+        assert w.called() == ["1", "1", "2"]
+        w.acknowledge(step=2)
+        w.turn(60)
+        w.turn(300)
+        assert w.called() == ["1", "1", "2"]
+
+
+def test_who_sleeps_is_passed_over_for_an_orange_and_not_for_a_red(dsn: str) -> None:
+    settle(dsn)
+    add_contact(dsn, 1, hours="Mo-Su 08:00-18:00")
+    add_contact(dsn, 2)
+    with watch(dsn) as w:  # 22:13 at the enterprise
+        w.tell(event(State.RAISED, Grade.ORANGE, device="oven"))
+        assert w.called() == ["2"]
+        w.turn(61)
+        w.tell(event(State.RAISED, Grade.RED, device="kitchen"))
+        assert w.called() == ["2", "1"]
+
+
+def test_a_storm_is_one_call_and_one_message(shop: str) -> None:
+    """Fifty sensors see one fire: a contact has the first at once, the rest together, and the next contact has one."""
+    with watch(shop, OPS) as w:
+        w.tell(event(State.RAISED, Grade.RED, device="d0"))
+        w.tell(*(event(State.RAISED, Grade.RED, device=f"d{n}") for n in range(1, 25)))
+        w.tell(*(event(State.RAISED, Grade.RED, device=f"d{n}") for n in range(25, 50)))
+        assert w.called() == ["1"] and len(w.ops.sent) == 50
+        w.turn(10)
+        assert w.called() == ["1", "1"] and len(w.sms.sent[1].lines) == 49
+        w.turn(50)
+        assert w.called() == ["1", "1", "2"] and len(w.sms.sent[2].lines) == 50
+
+
+def test_a_message_that_cannot_be_sent_calls_the_next_contact_at_once(shop: str) -> None:
+    """A wrong number must not cost a minute."""
+    with watch(shop) as w:
+        w.sms.answers = [Answer(Outcome.REFUSED, "twilio 21211")]
+        w.tell(RED)
+        w.turn(1.1)
+        assert w.called() == ["1", "2"]
+        reasons = w.rows("SELECT reason FROM rungs")
+        assert reasons == [("contact:shop-1:1 cannot be reached: contact:shop-1:2 is called",)]
+        # The end of it is no news to who never heard.
+        w.tell(event(State.CLEARED, Grade.RED, step=2))
+        w.turn(60)
+        assert w.called() == ["1", "2", "2"]
+
+
+def test_a_call_that_nobody_answers_is_overdue_in_the_ledger(shop: str) -> None:
+    with watch(shop) as w:
+        w.tell(RED)
+        w.turn(60)
+        overdue = w.rows("SELECT recipient, overdue FROM notifications ORDER BY recipient")
+        assert overdue == [("contact:shop-1:1", True), ("contact:shop-1:2", False)]
+        stamps = w.rows("SELECT detail FROM receipts WHERE stamp = 'overdue'")
+        assert stamps == [("not acknowledged in time",)]
+
+
+@pytest.mark.parametrize("before", ["the rung", "its send"])
+def test_no_rung_is_lost_or_doubled_over_a_restart(shop: str, before: str) -> None:
+    """What is to be done stands in the rows alone."""
+    with watch(shop) as w:
+        w.tell(RED)
+        if before == "the rung":
+            w.restart()
+            w.clock.forward(61)
+        w.turn(0 if before == "the rung" else 61)
+        w.restart()
+        w.turn()
+        assert w.called() == ["1", "2"]
+
+
+def test_a_new_number_is_called_from_the_next_message_on(shop: str) -> None:
+    """And the ledger names the recipient, never a number."""
+    with watch(shop) as w:
+        numbers: list[str] = []
+        send = w.sms.send
+        w.sms.send = lambda recipient, messages: (numbers.append(recipient.phone), send(recipient, messages))[1]  # type: ignore[method-assign, assignment]
+        w.tell(RED)
+        with psycopg.connect(shop) as connection:
+            connection.execute("""UPDATE contacts SET phone = '+8613900000000' WHERE "order" = 2""")
+        w.turn(60)
+        kept = w.rows("SELECT n::text || coalesce(a::text, '') FROM notifications n LEFT JOIN attempts a ON true")
+    assert numbers == ["+8610000000001", "+8613900000000"]
+    assert not any(number in str(row) for number in numbers for row in kept)
+
+
+def test_a_contact_who_is_gone_is_not_told_again(shop: str) -> None:
+    with watch(shop) as w:
+        w.tell(event(State.RAISED, Grade.RED))
+        with psycopg.connect(shop) as connection:
+            connection.execute('DELETE FROM contacts WHERE "order" < 3')
+        w.turn(60)
+        w.tell(event(State.CLEARED, Grade.RED, step=2))
+        w.turn(60)
+    assert w.called() == ["1", "3", "3"]
+
+
+def test_a_yellow_is_told_to_a_contact_who_wants_yellows_with_the_bundle(dsn: str) -> None:
+    settle(dsn)
+    add_contact(dsn, 1)
+    add_contact(dsn, 2, least="yellow")
+    with watch(dsn) as w:
+        w.tell(event(State.RAISED, Grade.YELLOW))
+        w.turn(60)
+        w.turn(600)
+        assert w.called() == ["2"] and w.rows("SELECT count(*) FROM ladders") == [(0,)]
+
+
+class _Asked(HeldChannel):
+    """A carrier that names what it takes, and is asked about it."""
+
+    def __init__(self) -> None:
+        super().__init__("sms", *(Answer(Outcome.ACCEPTED, reference=f"SM{n}") for n in range(9)), short=True)
+        self.knows: dict[str, Tracked] = {}
+        self.asked: list[str] = []
+
+    def track(self, references: list[str]) -> list[Tracked]:
+        self.asked += references
+        return [self.knows.get(reference, Tracked(Arrival.ON_ITS_WAY)) for reference in references]
+
+
+@pytest.mark.parametrize(
+    ("said", "called"),
+    [(Tracked(Arrival.DELIVERED), ["1"]), (Tracked(Arrival.FAILED, "twilio 30003"), ["1", "2"])],
+)
+def test_what_a_carrier_says_later_is_stamped_or_calls_the_next(shop: str, said: Tracked, called: list[str]) -> None:
+    carrier = _Asked()
+    carrier.knows["SM0"] = said
+    with watch(shop, sms=carrier) as w:
+        w.tell(RED)
+        w.clock.forward(3)
+        until(lambda: w.rows("SELECT count(*) FROM tracked WHERE reference = 'SM0'") == [(0,)], "the carrier was asked")
+        w.turn()
+        assert w.called() == called
+        delivered = w.rows("SELECT recipient FROM receipts JOIN notifications ON id = notification"
+                           " WHERE stamp = 'delivered'")  # fmt: skip
+        assert delivered == ([("contact:shop-1:1",)] if said.arrival is Arrival.DELIVERED else [])
+        status = w.rows("SELECT status, detail FROM notifications JOIN attempts ON id = notification"
+                        " WHERE recipient = 'contact:shop-1:1'")  # fmt: skip
+        assert status == [("accepted", "") if said.arrival is Arrival.DELIVERED else ("failed", "twilio 30003")]
+
+
+def test_who_asks_a_carrier_asks_less_often_and_gives_up_after_an_hour(shop: str) -> None:
+    carrier, told = _Asked(), AlertingMetrics(CollectorRegistry())
+    with watch(shop, sms=carrier) as w:
+        w.tell(RED)
+    carrier.asked.clear()
+    tracking = Tracking(shop, {"sms": carrier}, w.clock, told)
+    asked_at = []
+    for second in range(1, 40):
+        w.clock.forward(1)
+        tracking.look()
+        asked_at += [second] * len(carrier.asked)
+        carrier.asked.clear()
+    assert asked_at == [2, 4, 8, 16, 32]
+    w.clock.forward(3600)
+    tracking.look()
+    tracking.close()
+    assert w.rows("SELECT count(*) FROM tracked") == [(0,)]
+    assert w.rows("SELECT status FROM notifications") == [("accepted",)]
