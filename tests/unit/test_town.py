@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from registry import importing
 from schemas.enterprises import Contact, District, Enterprise, Zone
 from schemas.identity import NAME
 from schemas.measures import BY_NAME
@@ -214,6 +215,15 @@ def test_the_registry_and_the_messages_speak_of_the_same_devices() -> None:
     assert {code for (code,) in _keys(rows["contacts.csv"], "enterprise")} == set(city.enterprises)
     said = {(m.enterprise, m.device) for m in city.until(61)}
     assert said <= set(city.devices)
+
+
+def test_the_registry_imports_the_files_as_they_are() -> None:
+    """Whoever tries the city should not have to mend its own files first."""
+    for name, text in register(settle(TRADES, 120, 7)).files().items():
+        (table,) = importing.read(name, text.encode())
+        rows = list(table.rows())
+        assert rows
+        assert [problem for row in rows for problem in row.problems] == []
 
 
 @pytest.mark.parametrize(
