@@ -26,8 +26,8 @@ DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 """Of what is no page: were it opened as one, it could do nothing."""
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
-    # Nothing to other sites. Not `no-referrer`: a form of ours would be posted with `Origin: null` then, and without TLS
-    # a browser says nothing else about where it was asked.
+    # Nothing to other sites. Not `no-referrer`: then a form of ours would be posted with `Origin: null`, and a browser
+    # says nothing else about where it was asked when there is no TLS.
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",

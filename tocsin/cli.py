@@ -13,7 +13,7 @@ from schemas.errors import TocsinError
 
 WORDS = (
     "up", "demo", "door", "bridge", "worker", "desk", "console", "sim", "replay", "rules", "devices", "quarantine",
-    "enterprises", "alarms", "doctor", "migrate", "certs", "bench",
+    "enterprises", "alarms", "accounts", "doctor", "migrate", "certs", "bench",
 )  # fmt: skip
 
 
