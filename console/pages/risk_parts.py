@@ -5,10 +5,12 @@ A risk colour is a round mark with a number in it, so that it is not taken for a
 
 from __future__ import annotations
 
+from msgspec import structs
 from nicegui import ui
 
 from console.words import Words
-from schemas.risk import Risk, RiskColour
+from registry.trades import trade_of
+from schemas.risk import Reason, Risk, RiskColour
 from scoring.risk_words import in_words
 from streams.risk_book import RiskTotal
 
@@ -21,7 +23,7 @@ def risk_mark(colour: str, score: float, words: Words) -> None:
 
 def reasons(risk: Risk, words: Words) -> None:
     """Up to three, each with its points; knock-outs have none and come first."""
-    said = in_words(risk, words.language)
+    said = in_words(_named(risk, words), words.language)
     with ui.element("ul").classes("r-reasons"):
         for reason, text in zip(risk.reasons, said.reasons, strict=True):
             with ui.element("li").classes("" if reason.points else "is-out"):
@@ -68,3 +70,14 @@ def bar(total: RiskTotal, words: Words) -> None:
         for word, count in counts:
             if count:
                 ui.element("i").classes(f"is-{word}").style(f"flex-grow: {count}")
+
+
+def _named(risk: Risk, words: Words) -> Risk:
+    """With the trade's name in place of its code."""
+
+    def name(reason: Reason) -> Reason:
+        trade = trade_of(str(reason.said.get("trade") or ""))
+        called = words.name(trade.name, trade.name_en)
+        return structs.replace(reason, said={**reason.said, "trade": called}) if called else reason
+
+    return structs.replace(risk, reasons=tuple(name(reason) for reason in risk.reasons))

@@ -1,0 +1,296 @@
+"""One enterprise: its risk and why, its premises, devices with their state, whom to call, its alarms, its changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from nicegui import ui
+
+from alerting.lists import Wanted
+from alerting.views import WatchedAlarm
+from console.components.since import Since
+from console.pages.page import At, Page
+from console.pages.parts import card, fact, grade_mark, heading
+from console.pages.risk_parts import reasons, remedies, risk_mark, terms
+from registry.trades import trade_of
+from registry.views import Change, EnterpriseView
+from schemas.enterprises import Contact, Zone
+from schemas.hours import is_open_at
+from schemas.payloads import DeviceLine
+from schemas.viewers import Act
+from streams.risk_book import RiskChapter, RiskView, UnknownRisk
+
+_LOOK_S = 10.0
+_ALARMS, _CHANGES, _CHAPTERS, _DEVICES = 15, 8, 200, 200
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the page shows; parts that the viewer may not see stay empty."""
+
+    enterprise: EnterpriseView
+    zones: list[Zone] = field(default_factory=list)
+    risk: RiskView | None = None
+    chapters: Sequence[RiskChapter] = ()
+    devices: Sequence[DeviceLine] = ()
+    contacts: Sequence[Contact] = ()
+    alarms: Sequence[WatchedAlarm] = ()
+    changes: Sequence[Change] = ()
+
+
+async def build(at: At) -> None:
+    view = _View(at, await _known(at, at.parts["code"]))
+    view.draw()
+    ui.timer(_LOOK_S, view.look)
+
+
+async def _known(at: At, code: str) -> _Known:
+    services, viewer = at.services, at.viewer
+    assert services.directory is not None and services.risk is not None and services.payloads is not None
+    known = _Known(await at.ask(services.directory.enterprise, viewer, code))
+    known.zones = await at.ask(services.directory.zones, viewer, code)
+    if at.may(Act.SEE_RISK):
+        try:
+            known.risk = await at.ask(services.risk.of, viewer, code)
+            known.chapters = await at.ask(services.risk.history, viewer, code, limit=_CHAPTERS)
+        except UnknownRisk:
+            pass  # it is on file and has not been scored yet
+    if at.may(Act.SEE_DEVICES):
+        known.devices = (await at.ask(services.payloads.devices, viewer, enterprise=code, limit=_DEVICES)).devices
+    if at.may(Act.SEE_CONTACTS):
+        known.contacts = await at.ask(services.directory.contacts, viewer, code)
+    if at.may(Act.SEE_ALARMS):
+        wanted = Wanted(open=None, enterprises=[code])
+        known.alarms = (await at.ask(services.people.list_alarms, viewer, wanted, _ALARMS)).alarms
+    known.changes = (await at.ask(services.directory.changes, viewer, code, _CHANGES)).changes
+    return known
+
+
+class _View:
+    """An open page; what has changed is drawn anew."""
+
+    def __init__(self, at: At, known: _Known) -> None:
+        self._at = at
+        self._known = known
+
+    async def look(self) -> None:
+        before, self._known = self._known, await _known(self._at, self._known.enterprise.code)
+        if before != self._known:
+            self._body.refresh()
+
+    def draw(self) -> None:
+        with ui.element("div").classes("a-page t-data"):
+            self._body()
+
+    @ui.refreshable_method
+    def _body(self) -> None:
+        self._head()
+        with ui.element("div").classes("a-columns"):
+            with ui.element("div").classes("a-left"):
+                self._alarms()
+                self._risk()
+                self._devices()
+            with ui.element("div").classes("a-right"):
+                self._premises()
+                self._contacts()
+                self._changes()
+
+    def _head(self) -> None:
+        at, one, risk = self._at, self._known.enterprise, self._known.risk
+        trade = trade_of(one.trade)
+        with ui.element("header").classes("e-head"):
+            if risk is not None:
+                with ui.element("div").classes("e-mark"):
+                    risk_mark(risk.colour, risk.risk.score, at.words)
+            with ui.element("div").classes("a-head-what"):
+                heading(at.name(one.name, one.name_en), 1)
+                what = (at.name(trade.name, trade.name_en), at.name(one.district_name, one.district_name_en))
+                ui.label(" · ".join(word for word in what if word)).classes("a-head-where")
+                ui.label(self._hours()).classes("t-soft")
+            with ui.link(target=f"/map?enterprise={quote(one.code)}").classes("t-button"):
+                ui.icon("map")
+                ui.label(at.words("alarm.map"))
+
+    def _hours(self) -> str:
+        at, one = self._at, self._known.enterprise
+        now = is_open_at(one.hours, one.timezone, at.now_us())
+        if now is None:
+            return at.words("enterprise.hours_unknown")
+        return f"{at.words('enterprise.open' if now else 'enterprise.closed')} · {one.hours}"
+
+    def _alarms(self) -> None:
+        at, words = self._at, self._at.words
+        if not at.may(Act.SEE_ALARMS):
+            return
+        with card(words("enterprise.alarms")):
+            if not self._known.alarms:
+                ui.label(words("enterprise.no_alarms")).classes("t-soft")
+            with ui.element("ul").classes("e-alarms"):
+                for alarm in self._known.alarms:
+                    with ui.element("li").classes("" if alarm.open else "is-over"):
+                        grade_mark(alarm.grade, words)
+                        ui.link(self._what(alarm), f"/alarms/{alarm.key}")
+                        zone = at.name(alarm.zone_name, alarm.zone_name_en) or alarm.device
+                        ui.label(zone).classes("t-soft")
+                        Since(alarm.raised_us, words, "full")
+
+    def _what(self, alarm: WatchedAlarm) -> str:
+        words = self._at.words
+        key = f"measure.{alarm.measure}"
+        measure = words(key) if key in words else alarm.measure
+        return " · ".join(word for word in (words(f"kind.{alarm.kind.value}"), measure) if word)
+
+    def _risk(self) -> None:
+        words, view = self._at.words, self._known.risk
+        if not self._at.may(Act.SEE_RISK):
+            return
+        with card(words("enterprise.risk")):
+            if view is None:
+                ui.label(words("map.colour.unknown")).classes("t-soft")
+                return
+            ui.label(words("supervisor.own_colour")).classes("t-soft s-own")
+            heading(words("enterprise.why"), 3)
+            reasons(view.risk, words)
+            heading(words("enterprise.lower"), 3)
+            remedies(view.risk, words)
+            if len(self._known.chapters) > 1:
+                heading(words("enterprise.history"), 3)
+                ui.echart(_history(self._known.chapters, self._at.now_us()), renderer="svg").classes("e-history")
+            with ui.element("details").classes("e-terms"):
+                ui.element("summary")._text = words("enterprise.terms")
+                terms(view.risk, words)
+
+    def _devices(self) -> None:
+        at, words = self._at, self._at.words
+        if not at.may(Act.SEE_DEVICES):
+            return
+        zones = {zone.zone: at.name(zone.name, zone.name_en) for zone in self._known.zones}
+        with card(words("enterprise.devices")):
+            if not self._known.devices:
+                ui.label(words("enterprise.no_devices")).classes("t-soft")
+                return
+            with ui.element("table").classes("s-table e-devices"):
+                with ui.element("thead"), ui.element("tr"):
+                    for key in ("device", "zone", "state", "newest"):
+                        ui.element("th").props('scope="col"')._text = words(f"enterprise.{key}")
+                with ui.element("tbody"):
+                    for device in self._known.devices:
+                        self._device(device, zones.get(device.zone, device.zone))
+
+    def _device(self, device: DeviceLine, zone: str) -> None:
+        at, words = self._at, self._at.words
+        with ui.element("tr"):
+            with ui.element("td"):
+                name = at.name(device.name, device.name_en) or device.device
+                ui.link(name, f"/devices/{quote(device.enterprise)}/{quote(device.device)}")
+            ui.element("td")._text = zone
+            state = device_state(device)
+            with ui.element("td"):
+                ui.label(words(f"enterprise.device_state.{state}")).classes(f"e-state is-{state}")
+            with ui.element("td"):
+                if device.newest_us:
+                    Since(device.newest_us, words)
+
+    def _premises(self) -> None:
+        at, words, one = self._at, self._at.words, self._known.enterprise
+        with card(words("enterprise.premises")), ui.element("dl").classes("t-facts"):
+            fact(words("alarm.address"), at.name(one.address, one.address_en))
+            fact(words("enterprise.code"), one.code)
+            for name in ("built", "wired", "area_m2", "people"):
+                value = getattr(one, name)
+                said = words("enterprise.unknown") if value is None else words(f"enterprise.said.{name}", value=value)
+                fact(words(f"enterprise.{name}"), said)
+            flame = {True: "yes", False: "no", None: "unknown"}[one.open_flame]
+            fact(words("enterprise.open_flame"), words(f"enterprise.{flame}"))
+            flammables = f"flammable.{one.flammables.value}" if one.flammables else "unknown"
+            fact(words("enterprise.flammables"), words(f"enterprise.{flammables}"))
+            zones = "、" if words.language == "zh" else ", "
+            fact(words("enterprise.zones"), zones.join(at.name(zone.name, zone.name_en) for zone in self._known.zones))
+
+    def _contacts(self) -> None:
+        at, words = self._at, self._at.words
+        if not at.may(Act.SEE_CONTACTS):
+            return
+        with card(words("alarm.contacts")):
+            if not self._known.contacts:
+                ui.label(words("alarm.no_contacts")).classes("t-soft")
+            for contact in self._known.contacts:
+                with ui.element("div").classes("a-contact"):
+                    with ui.element("div"):
+                        ui.label(f"{contact.order} · {contact.name}").classes("a-contact-name")
+                        said = words("enterprise.told_from", duty=contact.duty, grade=words(f"grade.{contact.least}"))
+                        ui.label(said).classes("t-soft")
+                    if contact.phone:
+                        link = ui.element("a").classes("t-button").props(f'href="tel:{quote(contact.phone, safe="+")}"')
+                        link.props["aria-label"] = words("alarm.call", name=contact.name)
+                        with link:
+                            ui.icon("call")
+                            ui.label(contact.phone)
+
+    def _changes(self) -> None:
+        words = self._at.words
+        if not self._known.changes:
+            return
+        with card(words("enterprise.changes")), ui.element("ol").classes("e-changes"):
+            for change in self._known.changes:
+                with ui.element("li"):
+                    act = "added" if change.before is None else "removed" if change.after is None else "changed"
+                    what = words(f"enterprise.kind.{change.what}")
+                    said = words(f"enterprise.{act}", who=change.who, what=what, of=change.key)
+                    ui.label(said)
+                    fields = _changed(change)
+                    if fields and act == "changed":
+                        ui.label(", ".join(fields)).classes("t-soft")
+                    Since(round(change.at.timestamp() * 1e6), words, "full")
+
+
+def device_state(device: DeviceLine) -> str:
+    """In one word: what a person looks for first."""
+    if not device.is_registered:
+        return "unclaimed"
+    if device.out_of_service:
+        return "out_of_service"
+    if device.is_silent:
+        return "silent"
+    if not device.heard_us:
+        return "never"
+    return "refused" if device.waiting else "well"
+
+
+def _changed(change: Change) -> list[str]:
+    before, after = change.before or {}, change.after or {}
+    return sorted(key for key in {*before, *after} if before.get(key) != after.get(key) and key != "version")
+
+
+def _history(chapters: Sequence[RiskChapter], now_us: int) -> dict[str, Any]:
+    """The score over time, in steps, for ECharts; chapters come newest first."""
+    points = [[chapter.at_us / 1000, round(chapter.score, 1)] for chapter in reversed(chapters)]
+    points.append([max(now_us / 1000, points[-1][0]), points[-1][1]])
+    text = {"color": "var(--soft)", "fontFamily": "inherit"}
+    return {
+        "animation": False,
+        "grid": {"left": 36, "right": 12, "top": 12, "bottom": 24},
+        "xAxis": {"type": "time", "axisLabel": text, "splitLine": {"show": False}},
+        "yAxis": {"type": "value", "min": 0, "max": 100, "interval": 20, "axisLabel": text},
+        "tooltip": {"trigger": "axis"},
+        "series": [
+            {
+                "type": "line", "step": "end", "data": points, "showSymbol": False,
+                "lineStyle": {"color": "var(--accent)", "width": 2},
+                "markLine": {
+                    "silent": True, "symbol": "none", "label": {"show": False},
+                    "data": [
+                        {"yAxis": 15, "lineStyle": {"color": "var(--yellow-fill)"}},
+                        {"yAxis": 30, "lineStyle": {"color": "var(--orange)"}},
+                        {"yAxis": 40, "lineStyle": {"color": "var(--red)"}},
+                    ],
+                },
+            }
+        ],
+    }  # fmt: skip
+
+
+PAGE = Page("enterprise", "/enterprises/{code}", build, Act.SEE_ENTERPRISES)
