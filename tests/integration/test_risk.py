@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import psycopg
 import pytest
 
-from schemas.alarms import Grade, State
-from schemas.errors import Fenced
-from schemas.risk import RiskColour
+from alerting.people import People
+from alerting.routes import Routes
+from schemas.alarms import AlarmEvent, Grade, Kind, State
+from schemas.entries import DeviceFacts
+from schemas.errors import Fenced, ServiceAway
+from schemas.identity import id_of, partition_of
+from schemas.risk import Risk, RiskColour
 from schemas.viewers import NotAllowed, Role, Viewer, house
+from scoring.risk_table import DAY_US
 from streams.risk_book import RiskBook, UnknownRisk
 from streams.risk_keeper import RiskKeeper
-from tests.alerting_world import START_US, US, HandClock, Story, event
+from tests.alerting_world import START_US, US, HandClock, Story, event, make_desk
 
 HOUSE = house()
 _ENTERPRISE = """
@@ -91,3 +100,214 @@ def test_of_two_keepers_the_older_is_fenced(dsn: str) -> None:
             settle(first)
         settle(second)
         assert second.position == 1
+
+
+def test_an_answer_that_comes_late_counts_and_one_in_time_does_not(
+    dsn: str, keeper: RiskKeeper, book: RiskBook
+) -> None:
+    put_enterprise(dsn)
+    settle(keeper)
+    clock = HandClock(START_US)
+    desk = make_desk(dsn, Routes(()), clock)
+    with closing(People(dsn, clock)) as people:
+        Story(dsn).tell(*(alarm(number, START_US) for number in (1, 2)))
+        desk.serve_once()
+        for number, after_s in ((1, 100), (2, 500)):
+            clock.now_us = START_US + after_s * US
+            people.acknowledge(HOUSE, alarm(number, START_US).key)
+    desk.stop()
+    desk.run()
+    settle(keeper)
+    response = book.of(HOUSE, "shop-1").risk.terms[4]
+    assert [(one.name, one.value) for one in response.inputs] == [("asked", 2), ("late", 1)]
+    assert response.value == 50.0
+
+
+def test_what_the_registry_changes_is_recomputed_and_what_it_forgets_is_gone(
+    dsn: str, keeper: RiskKeeper, book: RiskBook
+) -> None:
+    put_enterprise(dsn)
+    settle(keeper)
+    before = book.of(HOUSE, "shop-1").risk
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE enterprises SET wired = 2026, open_flame = false WHERE code = 'shop-1'")
+    settle(keeper)
+    after = book.of(HOUSE, "shop-1").risk
+    assert after.score < before.score
+    assert "renew_wiring" in [remedy.code for remedy in before.remedies]
+    assert before.score - after.score >= max(remedy.points for remedy in before.remedies if remedy.points) - 1e-9
+    with psycopg.connect(dsn) as connection:
+        connection.execute("DELETE FROM enterprises WHERE code = 'shop-1'")
+    settle(keeper)
+    with pytest.raises(UnknownRisk):
+        book.of(HOUSE, "shop-1")
+
+
+def test_a_device_that_is_switched_off_in_the_registry_is_protection_lost(
+    dsn: str, keeper: RiskKeeper, book: RiskBook
+) -> None:
+    put_enterprise(dsn)
+    settle(keeper)
+    out = msgspec.json.encode(DeviceFacts("shop-1", "kitchen", out_of_service=True)).decode()
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "INSERT INTO devices (enterprise, device, id, facts) VALUES ('shop-1', 'kitchen', 1, %s)", [out]
+        )
+    settle(keeper)
+    keeper._clock.forward(6 * 3600)  # type: ignore[attr-defined]
+    settle(keeper)
+    protection = book.of(HOUSE, "shop-1").risk.terms[3]
+    assert protection.known
+    assert [(one.name, one.value) for one in protection.inputs] == [("devices", 1), ("out", 1)]
+    assert protection.value > 0
+
+
+def test_circuits_near_their_limits_are_read_from_the_stores_hours(
+    dsn: str, keeper: RiskKeeper, book: RiskBook
+) -> None:
+    """Two circuits, a day of hours; one of them at 95 % of what it is rated for in half of them."""
+    put_enterprise(dsn)
+    facts = msgspec.json.encode(DeviceFacts("shop-1", "panel", rated_current_a=32.0)).decode()
+    sensors = ["current.L1", "current.L2", "voltage.L1"]
+    end = datetime.fromtimestamp(START_US // 1_000_000, UTC).replace(minute=0, second=0, microsecond=0)
+    rows = [
+        (id_of(f"shop-1/panel/{sensor}"), end - timedelta(hours=hour), 10, 1.0, 40.0, 10 * mean)
+        for hour in range(1, 27)
+        for sensor, mean in (("current.L1", 30.4 if hour % 2 else 10.0), ("current.L2", 12.0))
+    ]
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE hourly_rows_here PARTITION OF hourly_rows DEFAULT")
+        connection.execute(
+            "INSERT INTO devices (enterprise, device, id, facts) VALUES ('shop-1', 'panel', 2, %s)", [facts]
+        )
+        connection.execute("INSERT INTO device_sensors VALUES ('shop-1', 'panel', %s)", [sensors])
+        connection.cursor().executemany("INSERT INTO hourly_rows VALUES (%s, %s, %s, %s, %s, %s)", rows)
+    settle(keeper)
+    keeper._clock.forward(10)  # type: ignore[attr-defined]
+    settle(keeper)
+    electrical = book.of(HOUSE, "shop-1").risk.terms[2]
+    assert [(one.name, one.value) for one in electrical.inputs] == [("hours", 48), ("strained", 12)]
+    assert electrical.value == 25.0
+    with psycopg.connect(dsn) as connection:
+        (next_us,) = connection.execute("SELECT strain_us FROM risk").fetchone() or (0,)
+    assert START_US < next_us <= START_US + 3_610 * US, "once an hour"
+
+
+def test_pages_are_whole_and_worst_first(dsn: str, keeper: RiskKeeper, book: RiskBook) -> None:
+    for number in range(7):
+        put_enterprise(dsn, f"shop-{number}")
+    Story(dsn).tell(
+        *(
+            alarm(1, START_US, enterprise=f"shop-{number}", grade=grade)
+            for number, grade in ((3, Grade.RED), (5, Grade.BLUE))
+        )
+    )
+    settle(keeper)
+    seen, cursor = [], ""
+    while True:
+        page = book.list(HOUSE, limit=3, cursor=cursor)
+        seen += [(view.risk.enterprise, view.risk.score) for view in page.risks]
+        cursor = page.next
+        if not cursor:
+            break
+    assert len(seen) == len({code for code, _ in seen}) == 7
+    assert [code for code, _ in seen[:2]] == ["shop-3", "shop-5"]
+    assert [score for _, score in seen] == sorted((score for _, score in seen), reverse=True)
+    (total,) = book.totals(HOUSE, "all")
+    assert (total.enterprises, total.blue + total.yellow + total.orange + total.red) == (7, 7)
+    assert total.worst_enterprise == "shop-3"
+    assert book.colours(HOUSE).keys() == {code for code, _ in seen}
+
+
+@pytest.mark.parametrize("failpoint", ["before_risk_commit", "after_risk_commit"])
+def test_killed_at_any_turn_it_gives_what_it_would_have_given(dsn: str, failpoint: str) -> None:
+    """Position, inbox, risks and history are one commit; what a kill undid is done again from the same place."""
+    for number in range(4):
+        put_enterprise(dsn, f"shop-{number}")
+    with closing(RiskKeeper(dsn, HandClock(START_US - US))) as first:
+        settle(first)
+    story = Story(dsn)
+    for turn in range(3):
+        for number in range(4):
+            at_us = START_US + (10 * turn + number) * 60 * US
+            story.tell(alarm(turn, at_us, enterprise=f"shop-{number}", grade=Grade(1 + (turn + number) % 4)))
+        killed = subprocess.run([sys.executable, "-c", _KILLED, dsn, failpoint], timeout=60, check=False)
+        assert killed.returncode == -9
+    end_us = START_US + 40 * DAY_US
+    with closing(RiskKeeper(dsn, HandClock(end_us))) as keeper:
+        settle(keeper)
+    after_kills = everything(dsn)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("TRUNCATE risk, risk_history")
+        connection.execute("DELETE FROM positions WHERE consumer = 'risk'")
+        connection.execute("INSERT INTO risk_inbox (enterprise, what) SELECT code, 'facts' FROM enterprises")
+    with closing(RiskKeeper(dsn, HandClock(START_US - US))) as first:
+        settle(first)
+    with closing(RiskKeeper(dsn, HandClock(end_us))) as keeper:
+        settle(keeper)
+    assert everything(dsn) == after_kills
+    assert len(after_kills[1]) > 8
+
+
+def test_each_partition_has_its_keeper_and_its_enterprises(dsn: str) -> None:
+    """The registry does not know partitions; each enterprise finds its own by its name."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE log_layout SET topic = 'tocsin.log.3', partitions = 3")
+    for number in range(12):
+        put_enterprise(dsn, f"shop-{number}")
+    copies: list[Risk] = []
+    for partition in range(3):
+        with closing(RiskKeeper(dsn, HandClock(), partition=partition, publish=copies.extend)) as keeper:
+            settle(keeper)
+    for partition in range(3):
+        with closing(RiskKeeper(dsn, HandClock(), partition=partition)) as keeper:
+            settle(keeper)
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT enterprise, partition FROM risk").fetchall()
+    assert dict(rows) == {f"shop-{number}": partition_of(f"shop-{number}", 3) for number in range(12)}
+
+
+def test_copies_that_could_not_be_said_are_said_later_and_by_who_follows(dsn: str) -> None:
+    put_enterprise(dsn)
+    said: list[Risk] = []
+
+    def away(risks: Sequence[Risk]) -> None:
+        raise ServiceAway("Kafka", "is away")
+
+    with closing(RiskKeeper(dsn, HandClock(), publish=away)) as keeper:
+        with pytest.raises(ServiceAway):
+            settle(keeper)
+        keeper._publish = said.extend
+        settle(keeper)
+        assert [risk.enterprise for risk in said] == ["shop-1"]
+    said.clear()
+    with closing(RiskKeeper(dsn, HandClock(), publish=said.extend)) as follower:
+        settle(follower)
+    assert [risk.enterprise for risk in said] == ["shop-1"]
+
+
+_KILLED = """
+import sys
+from streams.risk_keeper import RiskKeeper
+from tests.alerting_world import START_US, HandClock
+from tocsin.failpoints import from_setting
+keeper = RiskKeeper(sys.argv[1], HandClock(START_US), failpoint=from_setting(sys.argv[2]))
+while True:
+    keeper.serve_once()
+    keeper._clock.forward(600)
+"""
+
+
+def alarm(number: int, at_us: int, *, enterprise: str = "shop-1", grade: Grade = Grade.ORANGE) -> AlarmEvent:
+    """A raised electrical alarm of its own."""
+    made = event(State.RAISED, grade, enterprise=enterprise, onset_us=at_us + number, event_us=at_us)
+    return msgspec.structs.replace(made, kind=Kind.ELECTRICAL)
+
+
+def everything(dsn: str) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """Risks and their history, whole."""
+    with psycopg.connect(dsn) as connection:
+        return (
+            connection.execute("SELECT * FROM risk ORDER BY enterprise").fetchall(),
+            connection.execute("SELECT * FROM risk_history ORDER BY enterprise, at_us").fetchall(),
+        )
