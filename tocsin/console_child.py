@@ -27,6 +27,8 @@ class ConsoleSettings(msgspec.Struct, frozen=True):
     token: str
     language: str = "en"
     """Of who has not said theirs."""
+    public_url: str = ""
+    duty_phone: str = ""
     main: str = ""
     """Address of the process beside which this console runs, whose `/readyz` tells how all parts stand."""
     clock_file: Path | None = None

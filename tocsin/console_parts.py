@@ -7,11 +7,14 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from alerting.answering import Answering
+from alerting.composer import Reply
 from alerting.people import People
 from console.api import make_api
 from console.app import make_console
 from console.health import Troubles
 from console.live import Live
+from console.phone import make_phone
 from console.services import Services
 from registry.accounts import Accounts
 from registry.directory import Directory
@@ -26,8 +29,11 @@ from tocsin.standing.watch import Watch
 class ConsoleParts:
     """Services over PostgreSQL alone, and the threads that they need, in `crew`. `app` once; `close` at the end."""
 
-    def __init__(self, dsn: str, now_us: Callable[[], int], crew: Crew) -> None:
+    def __init__(self, dsn: str, now_us: Callable[[], int], crew: Crew, reply: Reply | None = None) -> None:
+        """reply: how people answer messages; its secret is not needed here."""
         self._now_us = now_us
+        self._reply = reply or Reply()
+        self.answering = Answering(dsn, now_us)
         self.people = People(dsn, now_us, readings_around(dsn))
         self.accounts = Accounts(dsn)
         self.directory = Directory(dsn)
@@ -44,8 +50,11 @@ class ConsoleParts:
 
     def app(self, metrics: CollectorRegistry, troubles: Troubles, token: str, language: str) -> ASGIApp:
         """API and pages; served with its lifespan on. language: of who has not said theirs."""
+        api = make_api(self.services, metrics, troubles, token)
+        # Before the pages, which answer everything that nobody has answered.
+        api.include_router(make_phone(self.answering, self._now_us, self._reply.duty_phone, language))
         return make_console(
-            make_api(self.services, metrics, troubles, token),
+            api,
             self.services,
             self.accounts,
             now_us=self._now_us,
@@ -64,6 +73,7 @@ class ConsoleParts:
 
     def close(self) -> None:
         self.people.close()
+        self.answering.close()
         self.accounts.close()
         self.directory.close()
         self.payloads.close()

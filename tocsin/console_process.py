@@ -16,6 +16,7 @@ import threading
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from alerting.composer import Reply
 from tocsin.clocks import clock_of
 from tocsin.console_child import ConsoleSettings
 from tocsin.console_parts import ConsoleParts
@@ -41,7 +42,7 @@ def main() -> int:
     house = House(clock_of(settings.clock_file, settings.led_clock))
     crew = Crew()
     crew.start("house", house.run, house.stop)
-    parts = ConsoleParts(settings.dsn, house.now_us, crew)
+    parts = ConsoleParts(settings.dsn, house.now_us, crew, Reply(settings.public_url, settings.duty_phone))
     standings = Standings(lambda: [crew_standing(crew)])
     app = parts.app(CollectorRegistry(), standings.troubles, settings.token, settings.language)
     bound = socket.socket(fileno=int(sys.argv[1]))

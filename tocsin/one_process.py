@@ -295,7 +295,13 @@ class OneProcess(Process):
         if not settings.console:
             return 0
         told = ConsoleSettings(
-            self.dsn, self._token(), settings.language, clock_file=settings.clock_file, led_clock=settings.led_clock
+            self.dsn,
+            self._token(),
+            settings.language,
+            settings.public_url,
+            settings.duty_phone,
+            clock_file=settings.clock_file,
+            led_clock=settings.led_clock,
         )
         self.console = ConsoleChild(told, settings.http_host, settings.console_port)
         self._closers.append(self.console.kill)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from starlette.types import ASGIApp
 
+from alerting.composer import Reply
 from tocsin.cluster.process import ClusterProcess
 from tocsin.console_parts import ConsoleParts
 from tocsin.standing import Standing, Standings
@@ -18,7 +19,8 @@ class ConsoleProcess(ClusterProcess):
     lifespan: Literal["on", "off"] = "on"
 
     def _start_parts(self) -> int:
-        self.parts = ConsoleParts(self.dsn, self._house().now_us, self.crew)
+        reply = Reply(self.settings.public_url, self.settings.duty_phone)
+        self.parts = ConsoleParts(self.dsn, self._house().now_us, self.crew, reply)
         self._closers.append(self.parts.close)
         return 0
 
