@@ -20,10 +20,12 @@ from console import (
     api_devices,
     api_registry,
     api_registry_devices,
+    api_registry_files,
     api_risk,
     api_rules,
     api_stream,
 )
+from console.api_shapes import content_of
 from console.errors import SCHEMA, answer_errors
 from console.guard import COOKIE, Guard
 from console.health import Troubles, health_router
@@ -36,9 +38,12 @@ _SHAPES: tuple[type, ...] = (
     *api_devices.SHAPES,
     *api_registry.SHAPES,
     *api_registry_devices.SHAPES,
+    *api_registry_files.SHAPES,
     *api_risk.SHAPES,
     *api_rules.SHAPES,
 )
+LARGER = api_registry_files.LARGER
+"""For the guard: where a body may be larger than elsewhere."""
 _SECURITY = {
     "token": {
         "type": "http",
@@ -58,7 +63,7 @@ def make_api(services: Services, registry: CollectorRegistry, troubles: Troubles
     """An ASGI app. token: what `/api/` asks for, at least 16 characters."""
     app = FastAPI(title="Tocsin", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     answer_errors(app)
-    app.add_middleware(Guard, token=token, accounts=services.accounts)
+    app.add_middleware(Guard, token=token, accounts=services.accounts, larger=LARGER)
     app.include_router(health_router(registry, troubles))
     add_api(app, services)
     return app
@@ -88,6 +93,7 @@ def _routers(services: Services) -> Iterator[APIRouter]:
     if services.directory is not None:
         yield api_registry.registry_router(services.directory)
         yield api_registry_devices.registered_devices_router(services.directory)
+        yield api_registry_files.registry_files_router(services.directory)
     if services.risk is not None:
         yield api_risk.risk_router(services.risk)
     if services.rules is not None:
@@ -105,9 +111,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas.update(shapes, Error=SCHEMA)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
             operation["responses"].pop("422", None)
+            if path.startswith("/api/"):
+                _add_errors(operation)
     components["securitySchemes"] = _SECURITY
     document["security"] = [{name: []} for name in _SECURITY]
     return document
+
+
+def _add_errors(operation: dict[str, Any]) -> None:
+    """What is answered before an endpoint hears of it: no good parameter, a stranger, a body that is too large."""
+    asks, changes = "parameters" in operation, "requestBody" in operation
+    for status, says in ((400, asks or changes), (401, True), (411, changes), (413, changes)):
+        if says:
+            error = {"description": "Error.", "content": content_of("Error")}
+            operation["responses"].setdefault(str(status), error)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.api_registry import registry_router
 from console.api_registry_devices import registered_devices_router
+from console.api_registry_files import registry_files_router
 from console.errors import answer_errors
 from registry.directory import Directory
 from schemas.viewers import Viewer
@@ -50,6 +51,7 @@ def ask(directory: Directory) -> Ask:
     app.add_middleware(Known, viewers={one.name: one for one in (HOUSE, OWNER, BUREAU, FITTER)})
     app.include_router(registry_router(directory), prefix="/api/v1")
     app.include_router(registered_devices_router(directory), prefix="/api/v1")
+    app.include_router(registry_files_router(directory), prefix="/api/v1")
 
     def ask(method: str, path: str, *, by: str = "house", headers: dict[str, str] | None = None, **more: Any) -> Any:
         async def one() -> httpx.Response:
@@ -133,3 +135,28 @@ def test_a_device_that_speaks_is_claimed(ask: Ask, dsn: str) -> None:
     assert ask("DELETE", "/enterprises/noodles").status_code == 409
     assert ask("DELETE", "/devices/noodles/box").status_code == 204
     assert ask("GET", "/devices/noodles/box").status_code == 404
+
+
+def test_files_are_imported_and_exported(ask: Ask) -> None:
+    """A dry run first; what is wrong by row and column; nobody but an administrator imports."""
+    csv = "code,name,trade,district\nnew,新,F52,330102\nbad,坏,food,330102\n"
+    kind = {"Content-Type": "text/csv"}
+    tried = ask("POST", "/registry/import?dry_run=1", content=csv.encode("gbk"), headers=kind).json()
+    assert (tried["imported"], tried["wrong"], tried["files"][0]["encoding"]) == (False, 1, "GB 18030")
+    assert (tried["problems"][0]["row"], tried["problems"][0]["column"]) == (3, "trade")
+    assert ask("POST", "/registry/import", content=csv.encode(), headers=kind).json()["imported"] is False
+    done = ask("POST", "/registry/import?skip_bad=1&problems=0", content=csv.encode(), headers=kind).json()
+    assert (done["imported"], done["problems"], done["files"][0]["added"]) == (True, [], 1)
+    toml = '[[devices]]\nenterprise = "new"\ndevice = "panel"\n'
+    with_login = ask(
+        "POST", "/registry/import?logins=1", content=toml.encode(), headers={"Content-Type": "application/toml"}
+    )
+    assert [one["username"] for one in with_login.json()["logins"]] == ["new/panel"]
+    assert ask("POST", "/registry/import", by="bureau", content=csv.encode(), headers=kind).status_code == 403
+    assert ask("POST", "/registry/import", content=b"a,b", headers=kind).json()["error"]["field"] == "body.csv"
+    file = ask("GET", "/registry/export/enterprises", by="bureau")
+    assert file.headers["Content-Disposition"] == 'attachment; filename="enterprises.csv"'
+    assert "noodles" in file.text
+    assert "new" not in file.text
+    assert ask("GET", "/registry/export/contacts", by="owner").status_code == 403
+    assert ask("GET", "/registry/export/secrets").status_code == 400
