@@ -23,6 +23,7 @@ from registry.accounts import LinkRefused, LockedOut, LoginRefused
 from registry.errors import InTheWay, NotThere, Stale
 from schemas.errors import ConfigError, ServiceAway, TocsinError
 from schemas.viewers import NotAllowed
+from streams.risk_book import UnknownRisk
 
 CODES: dict[str, int] = {
     "bad_request": 400,
@@ -39,6 +40,7 @@ CODES: dict[str, int] = {
     "away": 503,
 }
 """code → HTTP status."""
+_UNKNOWN = (UnknownCommand, UnknownAccount, UnknownKey, UnknownDevice, UnknownMessage, UnknownRisk, NotThere)
 _CODE_OF_STATUS = {status: code for code, status in CODES.items()}
 
 SCHEMA: dict[str, Any] = {
@@ -92,7 +94,7 @@ async def _tocsin(request: Request, error: Exception) -> Response:
     assert isinstance(error, TocsinError)
     if isinstance(error, UnknownAlarm):
         return error_response("not_found", error.what, mend="Look at /api/v1/alarms?state=all.")
-    if isinstance(error, UnknownCommand | UnknownAccount | UnknownKey | NotThere | UnknownDevice | UnknownMessage):
+    if isinstance(error, _UNKNOWN):
         return error_response("not_found", error.what)
     if isinstance(error, NotAllowed):
         return error_response("forbidden", error.what, mend=error.mend)
