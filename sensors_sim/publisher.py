@@ -67,6 +67,8 @@ class Counts:
     readings: int = 0
     connected: int = 0
     connects: int = 0
+    behind_s: float = 0.0
+    """How much later than due the last message was handed over, in our seconds."""
 
 
 def payload(message: Message, start_s: float | None) -> bytes:
@@ -297,5 +299,6 @@ def drive(
             if at >= due:
                 break
             publisher.poll(min(due, look_at) - at)
+        publisher.counts.behind_s = at - due
         publisher.publish(message, start_s if with_ts else None)
         publisher.poll(0.0)

@@ -102,6 +102,46 @@ def test_what_a_killed_broker_never_acknowledged_goes_out_again(broker: Mosquitt
     assert publisher.counts.connected == 0
 
 
+def test_a_dead_gateway_is_told_by_its_will_and_takes_those_behind_it_along(broker: Mosquitto) -> None:
+    """The connection is the gateway's: what hangs behind it has no will of its own."""
+    heard: list[tuple[str, bytes]] = []
+    listener = mqtt.Client(CallbackAPIVersion.VERSION2)
+    listener.on_message = lambda _client, _data, message: heard.append((message.topic, message.payload))
+    listener.connect("127.0.0.1", broker.port)
+    listener.subscribe("tocsin/v1/#", qos=1)
+    for _ in range(3):
+        listener.loop(0.1)
+    connection = [("shop-0001", "gateway"), ("shop-0001", "kitchen")]
+    publisher = Publisher(Broker("127.0.0.1", broker.port), [connection], monotonic=time.monotonic)
+    end = time.monotonic() + 20.0
+
+    def hear(count: int) -> None:
+        while len(heard) < count:
+            assert time.monotonic() < end, heard
+            publisher.poll(0.02)
+            listener.loop(0.02)
+
+    hear(1)
+    publisher.publish(Message(1.0, 1.0, "shop-0001", "kitchen", {"smoke": 0.1}), None)
+    hear(2)
+    publisher.publish(Message(2.0, 2.0, "shop-0001", "gateway", {}, online=False), None)
+    hear(3)
+    assert publisher.counts.connected == 0
+    publisher.publish(Message(9.0, 9.0, "shop-0001", "gateway", {}, online=True), None)
+    publisher.publish(
+        Message(9.5, 9.5, "shop-0001", "kitchen", {}, ((5.0, {"smoke": 0.2}), (6.0, {"smoke": 0.3}))), 1.0
+    )
+    hear(5)
+    publisher.close()
+    listener.disconnect()
+    listener.loop(0.1)
+    status, telemetry = "tocsin/v1/shop-0001/gateway/status", "tocsin/v1/shop-0001/kitchen/telemetry"
+    assert heard[:3] == [(status, b"online"), (telemetry, b'{"smoke":0.1}'), (status, b"offline")]
+    assert set(heard[3:5]) == {
+        (status, b"online"), (telemetry, b'[{"ts":6000,"smoke":0.2},{"ts":7000,"smoke":0.3}]')
+    }  # fmt: skip
+
+
 def test_a_device_says_online_and_offline_and_its_will_when_it_dies(broker: Mosquitto) -> None:
     heard: list[tuple[str, bytes]] = []
     listener = mqtt.Client(CallbackAPIVersion.VERSION2)

@@ -8,6 +8,7 @@ import io
 import itertools
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -236,7 +237,7 @@ def test_the_registry_imports_the_files_as_they_are() -> None:
         ("devices.csv", DeviceRow),
     ],
 )
-def test_columns_are_the_fields_of_the_shapes(file: str, form: type) -> None:
+def test_columns_are_the_fields_of_the_shapes(file: str, form: type[msgspec.Struct]) -> None:
     text = register(settle(TRADES, 3, 1)).files()[file]
     assert text.splitlines()[0].split(",") == list(form.__struct_fields__)
 

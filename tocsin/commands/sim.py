@@ -136,5 +136,6 @@ def _write_registry(folder: Path, shops: Sequence[Shop]) -> None:
 def _picture(scenario: str, passed_s: float, length_s: float, counts: Counts) -> str:
     return (
         f"{scenario}: {passed_s:.0f} of {length_s:.0f} s, {counts.connected} clients, {counts.readings} readings in "
-        f"{counts.sent} messages, {counts.acknowledged} acknowledged, {counts.dropped} dropped"
+        f"{counts.sent} messages, {counts.acknowledged} acknowledged, {counts.dropped} dropped, "
+        f"{counts.behind_s:.1f} s behind"
     )
