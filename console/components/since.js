@@ -1,0 +1,30 @@
+// A moment as people need it: how long ago, ticking by the server's clock, with the moment itself beneath it.
+import { agoWords } from "tocsin_words";
+
+export default {
+  template: `<time class="t-since" :datetime="iso" :title="full">{{ text }}</time>`,
+  props: { us: Number, texts: Object, language: String, mode: String },
+  data: () => ({ tick: 0 }),
+  computed: {
+    iso() {
+      return new Date(this.us / 1000).toISOString();
+    },
+    full() {
+      return new Date(this.us / 1000).toLocaleString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
+    },
+    text() {
+      this.tick;
+      if (this.mode === "time") {
+        return new Date(this.us / 1000).toLocaleTimeString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
+      }
+      if (this.mode === "full") return this.full;
+      return agoWords(window.tocsin.now() - this.us / 1000, this.texts);
+    },
+  },
+  mounted() {
+    if (this.mode === "ago") this.timer = setInterval(() => this.tick++, 1000);
+  },
+  beforeUnmount() {
+    clearInterval(this.timer);
+  },
+};
