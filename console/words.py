@@ -72,7 +72,8 @@ def _messages(language: str) -> Iterator[tuple[str, str]]:
     yield "own_grade", texts.own_grade
     for group, table in (("grade", texts.grade), ("kind", texts.kind), ("measure", texts.measure)):
         for key, text in table.items():
-            yield f"{group}.{key}", text
+            # `RED` shouts; on a page the colour does.
+            yield f"{group}.{key}", text.capitalize() if text.isupper() else text
     for kind, by_grade in texts.actions.items():
         for grade, text in by_grade.items():
             yield f"action.{kind}.{grade}", text
