@@ -28,6 +28,7 @@ from console.pages.frame import framed, message
 from console.pages.page import At, Page
 from console.services import Services
 from console.words import words_of
+from ingest.payloads import UnknownDevice, UnknownMessage
 from registry.account_rows import UnknownAccount
 from registry.accounts import Accounts
 from registry.errors import NotThere
@@ -132,7 +133,7 @@ async def _build(at: At, page: Page) -> None:
         message(words("frame.away_title"), words("frame.away"), "cloud_off")
         # Asked until it answers, then loaded anew.
         ui.timer(2.0, lambda: ui.run_javascript("window.tocsin.reload && window.tocsin.reload()"))
-    except (NotThere, UnknownAlarm, UnknownAccount):
+    except (NotThere, UnknownAlarm, UnknownAccount, UnknownDevice, UnknownMessage):
         message(words("frame.not_there_title"), words("frame.not_there"), "search_off", ("/", words("frame.back")))
     except Exception:  # noqa: BLE001  a defect of one page; its words are for the log
         _log.exception("a page failed", page=page.name)

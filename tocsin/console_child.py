@@ -31,6 +31,8 @@ class ConsoleSettings(msgspec.Struct, frozen=True):
     duty_phone: str = ""
     main: str = ""
     """Address of the process beside which this console runs, whose `/readyz` tells how all parts stand."""
+    data: Path | None = None
+    """Where that process keeps its data."""
     clock_file: Path | None = None
     led_clock: Path | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
@@ -13,8 +14,10 @@ from alerting.people import People
 from console.api import make_api
 from console.app import make_console
 from console.health import Troubles
+from console.house_health import Ask, HouseHealth
 from console.live import Live
 from console.phone import make_phone
+from console.rulebook import Rulebook
 from console.services import Services
 from registry.accounts import Accounts
 from registry.directory import Directory
@@ -29,8 +32,19 @@ from tocsin.standing.watch import Watch
 class ConsoleParts:
     """Services over PostgreSQL alone, and the threads that they need, in `crew`. `app` once; `close` at the end."""
 
-    def __init__(self, dsn: str, now_us: Callable[[], int], crew: Crew, reply: Reply | None = None) -> None:
-        """reply: how people answer messages; its secret is not needed here."""
+    def __init__(
+        self,
+        dsn: str,
+        now_us: Callable[[], int],
+        crew: Crew,
+        reply: Reply | None = None,
+        *,
+        main: Ask | None = None,
+        data: Path | None = None,
+    ) -> None:
+        """reply: how people answer messages; its secret is not needed here.  main: how the process beside which this
+        one runs says that it stands.  data: the folder on whose disk the data lie, if that is here.
+        """
         self._now_us = now_us
         self._reply = reply or Reply()
         self.answering = Answering(dsn, now_us)
@@ -40,10 +54,13 @@ class ConsoleParts:
         self.payloads = make_payloads(dsn)
         self.places = PlaceBook(dsn)
         self.risk = RiskBook(dsn)
+        self.rules = Rulebook(dsn)
+        self.health = HouseHealth(dsn, ask=main, folder=data)
         self.live = Live(dsn, self.people)
         self.watch = Watch(dsn)
         self.services = Services(
-            self.people, self.live, self.accounts, self.directory, self.payloads, self.places, self.risk
+            self.people, self.live, self.accounts, self.directory, self.payloads, self.places, self.risk, self.rules,
+            self.health,
         )  # fmt: skip
         crew.start("live", self.live.run, self.live.stop)
         crew.start("watch", self.watch.run, self.watch.stop)
@@ -79,3 +96,4 @@ class ConsoleParts:
         self.payloads.close()
         self.places.close()
         self.risk.close()
+        self.health.close()

@@ -12,7 +12,9 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Mapping
 
+import httpx
 import msgspec
 from prometheus_client import CollectorRegistry
 
@@ -35,6 +37,22 @@ def _path(form: type, told: str) -> object:
     return form(told)
 
 
+def asks_main(address: str, token: str) -> Callable[[], Mapping[str, str]]:
+    """How all parts of the process at `address` stand, by its own word. Raises OSError when it does not answer."""
+    client = httpx.Client(
+        base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=_PATIENCE_S, trust_env=False
+    )
+
+    def ask() -> Mapping[str, str]:
+        try:
+            parts = client.get("/readyz").json()["parts"]
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            raise OSError(type(error).__name__) from error
+        return {name: "" if said == "ok" else said for name, said in parts.items()}
+
+    return ask
+
+
 def main() -> int:
     """Serve until told to stop. Returns the exit code."""
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ConsoleSettings, dec_hook=_path)
@@ -42,7 +60,14 @@ def main() -> int:
     house = House(clock_of(settings.clock_file, settings.led_clock))
     crew = Crew()
     crew.start("house", house.run, house.stop)
-    parts = ConsoleParts(settings.dsn, house.now_us, crew, Reply(settings.public_url, settings.duty_phone))
+    parts = ConsoleParts(
+        settings.dsn,
+        house.now_us,
+        crew,
+        Reply(settings.public_url, settings.duty_phone),
+        main=asks_main(settings.main, settings.token) if settings.main else None,
+        data=settings.data,
+    )
     standings = Standings(lambda: [crew_standing(crew)])
     app = parts.app(CollectorRegistry(), standings.troubles, settings.token, settings.language)
     bound = socket.socket(fileno=int(sys.argv[1]))

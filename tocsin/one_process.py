@@ -282,14 +282,14 @@ class OneProcess(Process):
         api = make_api(services, self.metrics, self.standings.troubles, self._token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
-        console_port = self._start_console()
+        console_port = self._start_console(http.port)
         if settings.broker:
             stop = threading.Event()
             self.crew.start("bridge", lambda: self.bridge.run(stop), stop.set)
         self.crew.start("door", lambda: self.door.run(self._door_stop), self._door_stop.set)
         return Addresses(self.door.port, http.port, console_port)
 
-    def _start_console(self) -> int:
+    def _start_console(self, http_port: int) -> int:
         """The web console's process. Returns its port, 0 where there is none."""
         settings = self.settings
         if not settings.console:
@@ -300,6 +300,8 @@ class OneProcess(Process):
             settings.language,
             settings.public_url,
             settings.duty_phone,
+            main=f"http://{_reachable(settings.http_host)}:{http_port}",
+            data=settings.data.absolute(),
             clock_file=settings.clock_file,
             led_clock=settings.led_clock,
         )
@@ -331,9 +333,7 @@ class OneProcess(Process):
         return self._console_url(f"/login/link/{token}") if token else ""
 
     def _console_url(self, path: str) -> str:
-        host = self.settings.http_host
-        name = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104  compared
-        return f"http://{name}:{self.console.port}{path}"
+        return f"http://{_reachable(self.settings.http_host)}:{self.console.port}{path}"
 
     def _token(self) -> str:
         return self.settings.token.get_secret_value() or self._directory.token()
@@ -346,3 +346,8 @@ class OneProcess(Process):
         reader = PostgresLogReader(self.dsn, tail=self.writer.tail)
         self._closers.append(reader.close)
         return reader
+
+
+def _reachable(host: str) -> str:
+    """A host to ask, for one to bind to."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104  compared

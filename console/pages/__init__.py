@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from console.pages import alarm, city_map, enterprise, enterprises, supervisor, watch
+from console.pages import (
+    alarm,
+    city_map,
+    device,
+    devices,
+    enterprise,
+    enterprises,
+    health,
+    refused,
+    rules,
+    supervisor,
+    watch,
+)
 from console.pages.page import Page
 
-PAGES: tuple[Page, ...] = (watch.PAGE, city_map.PAGE, enterprises.PAGE, supervisor.PAGE, enterprise.PAGE, alarm.PAGE)
+PAGES: tuple[Page, ...] = (
+    watch.PAGE,
+    city_map.PAGE,
+    enterprises.PAGE,
+    devices.PAGE,
+    supervisor.PAGE,
+    rules.PAGE,
+    health.PAGE,
+    # Behind those of the menu. A longer address goes before one that would take it for a name.
+    refused.PAGE,
+    device.PAGE,
+    enterprise.PAGE,
+    alarm.PAGE,
+)
