@@ -6,16 +6,16 @@ robots look at links on their way; acknowledging twice is acknowledging once. Th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alerting import links, whereabouts
 from alerting.contacts import Contact
-from alerting.database import Connection, Database
+from alerting.database import Connection
 from alerting.life import Alarm, acknowledge, refusal_of_acknowledgement
 from alerting.links import LinkRefused, Why
 from alerting.message import line_of
+from alerting.pool import Pool
 from alerting.ports import Clock
 from alerting.secret import LINKS, house_secret
 from alerting.sql import load_queries
@@ -25,7 +25,6 @@ from schemas.notifications import Line, Part
 
 _Q = load_queries("alerting")
 _PEOPLE = load_queries("alerting", "people.sql")
-_IDLE_CONNECTIONS = 2
 _ANY_CHANNEL = frozenset({"sms", "voice", "journal"})
 """A contact is named by the registry, whatever this process can send by."""
 
@@ -66,14 +65,10 @@ class Answering:
         self._dsn = dsn
         self._clock = clock
         self._secret = b""
-        self._idle: list[Database] = []
-        self._lock = threading.Lock()
+        self._pool = Pool(dsn, "tocsin answering")
 
     def close(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for database in idle:
-            database.close()
+        self._pool.close()
 
     def look(self, token: str) -> Opened:
         """What stands behind the link; changes nothing. Raises LinkRefused."""
@@ -88,25 +83,8 @@ class Answering:
             self._secret = house_secret(self._dsn, LINKS)
         now_us = self._clock()
         claims = links.read(self._secret, token, now_us)
-        database = self._take()
-        try:
-            with database.transaction() as connection:
-                opened = _opened(connection, claims, now_us, acknowledges)
-        finally:
-            self._give_back(database)
-        return opened
-
-    def _take(self) -> Database:
-        with self._lock:
-            return self._idle.pop() if self._idle else Database(self._dsn, "tocsin answering")
-
-    def _give_back(self, database: Database) -> None:
-        with self._lock:
-            kept = len(self._idle) < _IDLE_CONNECTIONS
-            if kept:
-                self._idle.append(database)
-        if not kept:
-            database.close()
+        with self._pool.transaction() as connection:
+            return _opened(connection, claims, now_us, acknowledges)
 
 
 def _opened(connection: Connection, claims: links.Claims, now_us: int, acknowledges: bool) -> Opened:

@@ -21,9 +21,9 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a person answers. public_url: of the console, as phones reach it.  duty_phone: the desk's number.
+    """How a person answers. public_url: of the console, as phones reach it; without it a message has no link.
 
-    secret: signs links; without it, or without an address, a message has none.
+    duty_phone: the desk's number.  secret: signs links; whoever only shows texts needs none.
     """
 
     public_url: str = ""
@@ -32,7 +32,7 @@ class Reply:
 
     def link(self, recipient: Recipient) -> str:
         """As the ledger has it. Contacts alone have one: who answers by it answers in that contact's name."""
-        return links.withheld(self.public_url) if self.secret and is_contact(recipient.name) else ""
+        return links.withheld(self.public_url) if is_contact(recipient.name) else ""
 
     def finish(self, recipient: Recipient, notification: Notification) -> Notification:
         """The message as it leaves, with its link."""

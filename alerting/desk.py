@@ -357,13 +357,15 @@ class Desk:
         return len(rows)
 
     def _people(self, connection: Connection, rows: Sequence[Due]) -> dict[str, Recipient]:
-        """Contacts of these messages by name, as the registry has them now."""
+        """Contacts and accounts of these messages by name, as the registry has them now."""
+        names = {row.recipient for row in rows}
+        found = whereabouts.accounts(connection, names)
         enterprises = {row.enterprise for row in rows if is_contact(row.recipient)}
-        if not enterprises:
-            return {}
-        asked = whereabouts.ask(connection, [(enterprise, "") for enterprise in enterprises])
-        around = whereabouts.read(asked, self._channels)
-        return {c.name: c.recipient for contacts in around.contacts.values() for c in contacts.people}
+        if enterprises:
+            asked = whereabouts.ask(connection, [(enterprise, "") for enterprise in enterprises])
+            around = whereabouts.read(asked, self._channels)
+            found |= {c.name: c.recipient for contacts in around.contacts.values() for c in contacts.people}
+        return found
 
     def _around(self, connection: Connection, alarms: Sequence[Alarm]) -> Whereabouts:
         if not alarms:

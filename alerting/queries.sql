@@ -161,6 +161,46 @@ FROM notification_alarms l JOIN alarms a ON a.key = l.alarm
 WHERE l.notification = %(id)s AND l.part = 'warning'
 ORDER BY a.key FOR UPDATE OF a
 
+-- name: example_place
+-- An enterprise that a viewer sees, with one of its devices.
+SELECT e.timezone, d.device, e.name, e.name_en, e.address, e.address_en, z.name, z.name_en, z.floor, d.name, d.name_en
+FROM enterprises e
+LEFT JOIN LATERAL (SELECT * FROM devices d WHERE d.enterprise = e.code ORDER BY d.zone = '', d.device LIMIT 1) d ON true
+LEFT JOIN zones z ON z.enterprise = e.code AND z.zone = d.zone
+WHERE e.code = %(enterprise)s AND tocsin_sees(e.code, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+
+-- name: seen_contact
+-- A contact of an enterprise that a viewer sees; not its number.
+SELECT c.name, c.language, c.phone <> '' FROM contacts c
+WHERE c.enterprise = %(enterprise)s AND c."order" = %(order)s
+  AND tocsin_sees(c.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+
+-- name: account_phone
+-- Where an account's test message goes.
+SELECT phone, language FROM accounts WHERE id = %(account)s AND NOT disabled
+
+-- name: accounts_to_tell
+-- Accounts by id, as recipients.
+SELECT id, language, phone FROM accounts WHERE id = ANY (%(ids)s) AND NOT disabled AND phone <> ''
+
+-- name: partitions
+-- Into how many the log is divided.
+SELECT partitions FROM log_layout
+
+-- name: hold_trials
+-- One test message at a time to a recipient is looked at.
+SELECT pg_advisory_xact_lock(hashtext('tocsin.trial'), hashtext(%(recipient)s))
+
+-- name: queue_test
+-- A test message, unless one went there of late.
+INSERT INTO notifications (id, partition, enterprise, recipient, channel, at_once, status, reason, planned_us, queued_us,
+                           due_us, deadline_us, body)
+SELECT %(id)s, %(partition)s, %(enterprise)s, %(recipient)s, 'sms', false, 'queued', 'test', %(now_us)s, %(now_us)s,
+       %(now_us)s, %(deadline_us)s, %(body)s::jsonb
+WHERE NOT EXISTS (SELECT FROM notifications WHERE recipient = %(recipient)s AND reason = 'test'
+                  AND planned_us > %(since_us)s)
+RETURNING id
+
 -- name: take_tracked
 -- Messages about which a carrier is to be asked now. Who asks moves them on first, so nobody else does.
 UPDATE tracked SET asked = asked + 1,

@@ -15,12 +15,15 @@ import msgspec
 
 from alerting.contacts import NOBODY, Contacts, contact_of
 from alerting.database import Connection
+from alerting.routes import SMS, Recipient
 from alerting.sql import load_queries
 from schemas.alarms import Grade
 from schemas.enterprises import Contact as Entry
 from schemas.notifications import Place
 
 _Q = load_queries("alerting")
+ACCOUNT = "account:"
+"""What the name of an account begins with, as a recipient."""
 _UNKNOWN_ZONE = "UTC"
 
 
@@ -75,6 +78,16 @@ def read(asked: Any, channels: Collection[str]) -> Whereabouts:
             called = {(one.recipient, Grade(one.grade)): one.us for one in _calls.decode(calls)} if calls else {}
             contacts[enterprise] = Contacts(tuple(one for one in found if one is not None), called)
     return Whereabouts(places, contacts, timezones)
+
+
+def accounts(connection: Connection, names: Iterable[str]) -> dict[str, Recipient]:
+    """Those of the names that are accounts with a phone number, by name: for their test messages."""
+    ids = [int(name.removeprefix(ACCOUNT)) for name in names if name.startswith(ACCOUNT)]
+    if not ids:
+        return {}
+    rows = connection.execute(_Q["accounts_to_tell"], {"ids": ids}).fetchall()
+    recipients = (Recipient(f"{ACCOUNT}{id_}", SMS, language=language, phone=phone) for id_, language, phone in rows)
+    return {recipient.name: recipient for recipient in recipients}
 
 
 def _ask(connection: Connection, partition: int, after: int, limit: int, pairs: Iterable[tuple[str, str]]) -> Any:

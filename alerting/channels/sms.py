@@ -61,6 +61,7 @@ class Sms:
         )
         self._http = _Http(url, timeout_s, transport)
         self._client = Client(account, secret, http_client=self._http)
+        _ = self._client.messages  # loads most of the client, for which the first warning must not wait
         self._from = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
 
     @property

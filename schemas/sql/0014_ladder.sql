@@ -38,6 +38,9 @@ CREATE TABLE tracked (
 );
 CREATE INDEX tracked_due ON tracked (channel, due_us);
 
+-- Test messages, which go once a minute at most to the same person.
+CREATE INDEX notifications_tests ON notifications (recipient, planned_us) WHERE reason = 'test';
+
 -- Keys that all processes of the house share. Nothing that a viewer may read.
 CREATE TABLE house_secrets (
     name   text  PRIMARY KEY,
