@@ -13,24 +13,21 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sensors_sim import scenario as plans
 from sensors_sim.chance import F64, U64, normal, seed_of, uniform
+from sensors_sim.days import Days
 from sensors_sim.faults import Fault, clock_error_s, distort, is_held, is_lost
 from sensors_sim.instruments import I64, Draft, Instruments, sensors_of
-from sensors_sim.opening import WEEK_MIN, busy_week
 from sensors_sim.plants import CHANNELS, build_panels, build_rooms, column
 from sensors_sim.town import Shop, settle
 from sensors_sim.trade import DevicePlan, Trade
-from sensors_sim.weather import DAY_S, Weather
+from sensors_sim.weather import Weather
 
 _MOST_HISTORY = 500
 """Objects of one back-fill message: far below 256 KiB."""
 _HELLO_S = 60
 """Whatever its period, a device says something within its first minute."""
-_VIGOUR = 0.15
-"""One day is so much busier or quieter than another at most."""
 
 
 class Message(NamedTuple):
@@ -66,7 +63,7 @@ class City:
         self.t_s = 0
         self._start_s = start_of(scenario) if local_start_s is None else local_start_s
         self._weather = Weather(seed)
-        self._plan_days(trades)
+        self._days = Days(self.shops)
         self._plan_devices(seed)
         self._faults: dict[int, list[Fault]] = {}
         self._held: dict[int, list[tuple[float, dict[str, float]]]] = {}
@@ -75,21 +72,6 @@ class City:
         for number, event in enumerate(scenario.event):
             self._let_happen(event, number, seed)
         self._switches.sort()
-
-    def _plan_days(self, trades: Sequence[Trade]) -> None:
-        weeks: dict[tuple[str, str], int] = {}
-        tables: list[npt.NDArray[np.float32]] = []
-        of_shop: list[int] = []
-        for shop in self.shops:
-            key = shop.trade.trade, shop.hours
-            if key not in weeks:
-                weeks[key] = len(tables)
-                tables.append(busy_week(shop.hours, shop.trade.activity, shop.trade.weekdays))
-            of_shop.append(weeks[key])
-        self._weeks, self._week_of = np.stack(tables), np.array(of_shop)
-        shift = [(2.0 * shop.chance("shift") - 1.0) * shop.trade.shift_h * 60.0 for shop in self.shops]
-        self._shift_min = np.array(shift)
-        self._shop_seeds: U64 = np.array([seed_of(shop.seed, shop.code, "day") for shop in self.shops], np.uint64)
 
     def _plan_devices(self, seed: int) -> None:
         self.plans: list[DevicePlan] = []
@@ -170,13 +152,7 @@ class City:
 
     def busy(self) -> F64:
         """How busy each shop is now, (n,)."""
-        local_s = self._start_s + self.t_s
-        minute = (local_s / 60.0 + 3 * 1440.0 + self._shift_min) % WEEK_MIN  # 1970 began on a Thursday
-        whole = minute.astype(np.int64)
-        now, then = self._weeks[self._week_of, whole], self._weeks[self._week_of, (whole + 1) % WEEK_MIN]
-        of_day = uniform(self._shop_seeds, int(local_s // DAY_S), 5)
-        busy: F64 = (now + (then - now) * (minute - whole)) * (1.0 - _VIGOUR * of_day)
-        return busy
+        return self._days.busy(self._start_s + self.t_s)
 
     def until(self, end_s: int) -> Iterator[Message]:
         """Everything sent before `end_s`, in order."""
