@@ -13,7 +13,8 @@ from schemas.errors import TocsinError
 
 WORDS = (
     "up", "demo", "door", "bridge", "worker", "desk", "console", "sim", "replay", "rules", "devices", "quarantine",
-    "enterprises", "alarms", "accounts", "doctor", "migrate", "certs", "bench",
+    "enterprises", "alarms", "accounts", "settings", "doctor", "migrate",
+    "backup", "restore", "certs", "bench",
 )  # fmt: skip
 
 
