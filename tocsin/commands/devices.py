@@ -11,7 +11,7 @@ import msgspec
 import typer
 from msgspec import structs
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from registry import store
 from registry.devices import SUPPLIES, parse_key
@@ -132,7 +132,7 @@ def unclaimed(
         return
     out = Console(highlight=False, markup=False)
     for one in found:
-        known = "" if one.known_enterprise else ", and so is its enterprise"
+        known = "" if one.known_enterprise else "; the registry does not know its enterprise"
         out.print(
             f"{one.enterprise}/{one.device}  unclaimed since {one.heard_at:%Y-%m-%d %H:%M}{known}", soft_wrap=True
         )
@@ -270,7 +270,17 @@ def _with(
 
 
 def _table(devices: list[DeviceView]) -> Table:
-    table = Table("device", "zone", "name", "rated A", "period s", "supply", "trade", "profiles", "in service")
+    table = Table(
+        Column("device", no_wrap=True),
+        "zone",
+        "name",
+        "rated A",
+        "period s",
+        "supply",
+        "trade",
+        "profiles",
+        "in service",
+    )
     for one in devices:
         known = (one.rated_current_a, one.period_s, one.supply, one.trade)
         words = ["" if value is None else f"{value:g}" if isinstance(value, float) else value for value in known]
