@@ -115,7 +115,7 @@ export default {
             </div>
             <form v-if="writing === row.key" class="w-comment" @submit.prevent="sendComment(row)" @click.stop>
               <input class="t-field" v-model="note" maxlength="1000" :placeholder="say('watch.comment_hint')"
-                :aria-label="say('watch.comment_hint')" :ref="focus" @keydown.esc.stop="writing = ''" />
+                :aria-label="say('watch.comment_hint')" :id="'note-' + row.key" @keydown.esc.stop="writing = ''" />
               <button type="submit" class="t-button is-main" :disabled="!note.trim()">{{ say("watch.send") }}</button>
               <button type="button" class="t-button" @click="writing = ''">{{ say("frame.cancel") }}</button>
             </form>
@@ -332,18 +332,13 @@ export default {
     comment(row) {
       this.writing = this.writing === row.key ? "" : row.key;
       this.note = "";
+      if (this.writing) this.$nextTick(() => document.getElementById("note-" + row.key)?.focus());
     },
     sendComment(row) {
       const note = this.note.trim();
       if (!note) return;
       this.writing = "";
       this.act("comment", row, note);
-    },
-    focus(element) {
-      if (element && document.activeElement !== element && !element.dataset.met) {
-        element.dataset.met = "1";
-        element.focus();
-      }
     },
     key(event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -43,7 +43,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchRoom]:
 
 @pytest.fixture
 def open_as(browser: Browser, room: WatchRoom) -> Iterator[Opened]:
-    """`open_as("officer", "/path")`: a page in a browser of its own, logged in; what goes wrong in it fails the test."""
+    """`open_as("officer", "/path")`: a page in a browser of its own, logged in; an error in it fails the test."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
