@@ -31,6 +31,8 @@ from streams.risk_turn import Happened, Kept, live_through
 SETTLE_US = 2_000_000
 _AT_ONCE = 500
 _STRAINED_AT_ONCE = 100
+_OURSELVES = "tocsin"
+"""The engine's alarms about the house itself are of no enterprise."""
 _SAY_AGAIN, _SAY_AGAIN_US = 5_000, 60_000_000
 _LOOK_S = 0.5
 _BACKOFF_S = 1.0
@@ -44,7 +46,7 @@ Publish = Callable[[Sequence[Risk]], None]
 @dataclass(frozen=True, slots=True)
 class _Turn:
     codes: Sequence[str]
-    events: Sequence[tuple[int, AlarmEvent]]
+    events: Sequence[AlarmEvent]
     asked: Sequence[Asked]
     strained: Sequence[str]
     """Whose circuits are looked at."""
@@ -130,10 +132,9 @@ class RiskKeeper:
                 until_us = min(until_us, events[-1][1].now_us)
             due = rows.due(connection, self._partition, until_us, _AT_ONCE)
             strained = rows.strain_due(connection, self._partition, until_us, _STRAINED_AT_ONCE)
-            codes = dict.fromkeys(
-                [*(e.enterprise for _, e in events), *(one.enterprise for one in asked), *due, *strained]
-            )
-            turn = _Turn(list(codes), events, asked, strained, now_us, until_us)
+            told = [event for _, event in events if event.enterprise != _OURSELVES]
+            codes = dict.fromkeys([*(e.enterprise for e in told), *(a.enterprise for a in asked), *due, *strained])
+            turn = _Turn(list(codes), told, asked, strained, now_us, until_us)
             kept = self._live(connection, turn) if codes else []
             if kept:
                 rows.write(connection, self._partition, kept)
@@ -173,7 +174,7 @@ class RiskKeeper:
             for code, strain in strain_of(connection, turn.strained, turn.now_us).items():
                 kept[code].strain_us, kept[code].touched = next_look(code, turn.now_us), True
                 happened[code].append(Happened(turn.now_us, partial(apply_strain, strain=strain)))
-        for _, event in turn.events:
+        for event in turn.events:
             happened[event.enterprise].append(Happened(event.now_us, partial(apply_event, event=event)))
         for one in turn.asked:
             if one.what == "acknowledged":
@@ -199,7 +200,7 @@ class RiskKeeper:
             at_us = turn.now_us
             if code in fresh:
                 # They held before anything that we know of happened.
-                at_us = min([at_us, *(event.now_us for _, event in turn.events if event.enterprise == code)])
+                at_us = min([at_us, *(event.now_us for event in turn.events if event.enterprise == code)])
             happened[code].append(Happened(at_us, partial(apply_facts, facts=found, at_us=at_us)))
             if code not in electrical:
                 kept[code].strain_us = None

@@ -38,6 +38,7 @@ from streams.log.reader import PostgresLogReader
 from streams.packs import load_pack, parse_pack
 from streams.ports import LogReader
 from streams.positions import PostgresPositions
+from streams.risk_keeper import RiskKeeper
 from streams.store.process import StoreSettings, follow
 from streams.worker.app import Worker
 from tests.alerting_world import HandClock, HeldChannel, make_desk
@@ -120,9 +121,10 @@ class Cluster:
         for partition in range(partitions):
             desk = make_desk(self.dsn, routes, HandClock(), HeldChannel("held"), partition=partition)
             relay = MqttEvents(self.dsn, lambda topic, payload, qos, retain: None, partition=partition)
-            while desk.serve_once() or relay.serve_once():
+            keeper = RiskKeeper(self.dsn, HandClock(), partition=partition)
+            while desk.serve_once() or relay.serve_once() or keeper.serve_once():
                 pass
-            for one in (desk, relay):
+            for one in (desk, relay, keeper):
                 one.stop()
                 one.run()
 
@@ -243,6 +245,17 @@ def test_the_new_logs_time_goes_on_where_the_old_ones_stood(cluster: Cluster) ->
     assert last_logged_in_kafka_us(cluster.settings.kafka, "tocsin.log.4", 4) == old
 
 
+def test_each_risk_goes_with_its_enterprise_and_stays_what_it_was(cluster: Cluster) -> None:
+    cluster.feed(range(70))
+    cluster.judge()
+    asked = "SELECT enterprise, score, colour, since_us FROM risk ORDER BY 1"
+    before = cluster.rows(asked)
+    move_log(cluster.settings, 7)
+    assert cluster.rows(asked) == before != []
+    for enterprise, partition in cluster.rows("SELECT enterprise, partition FROM risk"):
+        assert partition == partition_of(enterprise, 7)
+
+
 def test_what_was_asked_meanwhile_enters_the_log_where_it_belongs(cluster: Cluster) -> None:
     """A person does not wait for a move."""
     cluster.feed(range(70))
@@ -280,6 +293,11 @@ def _untold(cluster: Cluster) -> None:
         connection.execute("UPDATE positions SET position = position - 1 WHERE consumer = 'desk' AND position > 0")
 
 
+def _unkept(cluster: Cluster) -> None:
+    with psycopg.connect(cluster.dsn) as connection:
+        connection.execute("UPDATE positions SET position = position - 1 WHERE consumer = 'risk' AND position > 0")
+
+
 def _strange(cluster: Cluster) -> None:
     with psycopg.connect(cluster.dsn) as connection:
         connection.execute("INSERT INTO positions (consumer) VALUES ('somebody')")
@@ -297,6 +315,7 @@ def _pack(cluster: Cluster) -> None:
         (_untold_tick, "gives an alarm"),
         (_unstored, "store stands at entry 1 of partition 1"),
         (_untold, "wait for desk"),
+        (_unkept, "wait for risk"),
         (_strange, "somebody"),
         (_pack, "a rule pack waits"),
     ],
