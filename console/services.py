@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from alerting.people import People
@@ -28,3 +29,8 @@ class Services:
     risk: RiskBook | None = None
     rules: Rulebook | None = None
     health: HouseHealth | None = None
+
+    def closers(self) -> list[Callable[[], None]]:
+        """What ends the connections of all of them but `people`, whose maker ends it."""
+        held = (self.accounts, self.directory, self.payloads, self.places, self.risk, self.health)
+        return [one.close for one in held if one is not None]

@@ -24,12 +24,15 @@ from alerting.outbox import Outbox
 from alerting.people import People
 from alerting.texts import load_texts
 from console.api import make_api
+from console.house_health import HouseHealth
 from console.live import Live
+from console.rulebook import Rulebook
 from console.services import Services
 from ingest.commit_rows import RoundRows
 from ingest.replaying import Replayer, write_together
 from ingest.store_sessions import PostgresSessions
 from registry.accounts import Accounts
+from registry.directory import Directory
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
 from schemas.errors import ConfigError
@@ -37,6 +40,7 @@ from streams.commands import ControlDispatcher, active_pack_version, ensure_pack
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
 from streams.packs import load_pack
+from streams.risk_book import RiskBook
 from streams.risk_keeper import RiskKeeper
 from streams.store.process import StoreSettings
 from streams.ticking import last_logged_us, run_ticks
@@ -276,9 +280,17 @@ class OneProcess(Process):
         standings = self._standings(self.watch)
         self.standings = Standings(lambda: standings)
         Stations(self.standings.stations, self.metrics)
-        payloads = make_payloads(self.dsn)
-        self._closers.append(payloads.close)
-        services = Services(self.people, live, payloads=payloads)
+        services = Services(
+            self.people,
+            live,
+            Accounts(self.dsn),
+            Directory(self.dsn),
+            make_payloads(self.dsn),
+            risk=RiskBook(self.dsn),
+            rules=Rulebook(self.dsn),
+            health=HouseHealth(self.dsn, ask=self.standings.troubles, folder=settings.data),
+        )
+        self._closers += services.closers()
         api = make_api(services, self.metrics, self.standings.troubles, self._token())
         http = HttpServer(api, settings.http_host, settings.http_port)
         self.crew.start("http", http.run, http.stop)
