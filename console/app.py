@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
 from nicegui import app as pages_app
 from nicegui import core, ui
 
@@ -33,7 +34,7 @@ from registry.account_rows import UnknownAccount
 from registry.accounts import Accounts
 from registry.errors import NotThere
 from schemas.errors import ServiceAway
-from schemas.viewers import NotAllowed
+from schemas.viewers import NotAllowed, Viewer
 
 _log = structlog.get_logger("console.app")
 STATIC = Path(__file__).parent / "static"
@@ -105,8 +106,10 @@ def _with_feed(app: FastAPI, feed: Feed) -> Callable[[Any], AbstractAsyncContext
 
 
 def _serve(house: House, page: Page) -> None:
-    async def serve(request: Request) -> None:
+    async def serve(request: Request) -> Response | None:
         viewer = viewer_of(request)
+        if page.path == "/" and page.act is not None and not viewer.may(page.act):
+            return RedirectResponse(_home(viewer), 303)
         words = words_of(viewer.language)
         hall = await house.feed.hall(viewer)
         at = At(
@@ -115,9 +118,16 @@ def _serve(house: House, page: Page) -> None:
         with framed(at, page, PAGES) as reader:
             at.reader = reader
             await _build(at, page)
+        return None
 
     serve.__name__ = f"page_{page.name}"
     ui.page(page.path, response_timeout=20.0, dark=None)(serve)
+
+
+def _home(viewer: Viewer) -> str:
+    """Where somebody begins who may not see alarms: the first page of their menu."""
+    menu = (page for page in PAGES if page.icon and page.path != "/")
+    return next((page.path for page in menu if page.act is None or viewer.may(page.act)), "/me")
 
 
 async def _build(at: At, page: Page) -> None:

@@ -11,14 +11,14 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from console.live import Live, Scope, Snapshot, Subscription
 from console.rows import Rows, rows_of, unseen_reds
 from console.words import words_of
-from schemas.viewers import Viewer
+from schemas.viewers import Act, Viewer
 
 BEAT_S = 1.0
 CHECK_S = 15.0
@@ -26,12 +26,10 @@ CHECK_S = 15.0
 _log = structlog.get_logger("console.feed")
 
 Sender = Callable[[dict[str, Any]], None]
+_Key = tuple[Scope, bool]
+"""Whoever may not see alarms is in another hall than who may, though they see the same enterprises."""
 StillIn = Callable[[], Awaitable[bool]]
 """Whether the session of a page is still good."""
-
-
-class Clock(Protocol):
-    def __call__(self) -> int: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -69,26 +67,27 @@ class Feed:
         self._live = live
         self._now_us = now_us
         self._judged_us = judged_us
-        self._halls: dict[Scope, Hall] = {}
+        self._halls: dict[_Key, Hall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def hall(self, viewer: Viewer, patience_s: float = 1.0) -> Hall:
         """The viewer's, with what stands in it: as soon as something is known, empty when that takes too long."""
-        hall = self._halls.get(viewer.scope)
+        hall = self._halls.get(_key(viewer))
         if hall is None:
-            hall = self._halls[viewer.scope] = Hall()
-            hall.subscription = self._live.subscribe(viewer, lambda snapshot: self._take(hall, snapshot))
-        if hall.rows is None:
+            hall = self._halls[_key(viewer)] = Hall()
+            if viewer.may(Act.SEE_ALARMS):
+                hall.subscription = self._live.subscribe(viewer, lambda snapshot: self._take(hall, snapshot))
+        if hall.rows is None and hall.subscription is not None:
             # In vain: the page is made empty, and says so.
             with suppress(TimeoutError):
                 await asyncio.wait_for(hall.there.wait(), patience_s)
         return hall
 
     def join(self, reader: Reader) -> None:
-        self._halls.setdefault(reader.viewer.scope, Hall()).readers.add(reader)
+        self._halls.setdefault(_key(reader.viewer), Hall()).readers.add(reader)
 
     def leave(self, reader: Reader) -> None:
-        hall = self._halls.get(reader.viewer.scope)
+        hall = self._halls.get(_key(reader.viewer))
         if hall is not None:
             hall.readers.discard(reader)
 
@@ -107,13 +106,15 @@ class Feed:
         """Until cancelled: beats, and sessions that have ended."""
         while True:
             begun = time.monotonic()
-            for scope, hall in list(self._halls.items()):
+            for key, hall in list(self._halls.items()):
+                if hall.subscription is None:
+                    hall.cut = self._live.cut_since_us is not None
                 try:
                     self._beat(hall)
                 except Exception:  # noqa: BLE001  one scope's trouble must not silence the others
                     _log.exception("a beat failed")
-                if not hall.readers and hall.subscription is not None and hall.rows is not None:
-                    self._close(scope, hall)
+                if not hall.readers and (hall.subscription is None or hall.rows is not None):
+                    self._close(key, hall)
             await asyncio.sleep(max(0.05, BEAT_S - (time.monotonic() - begun)))
 
     def _beat(self, hall: Hall) -> None:
@@ -160,7 +161,11 @@ class Feed:
         if was_cut is not hall.cut or hall.rows is not None:
             self._beat(hall)
 
-    def _close(self, scope: Scope, hall: Hall) -> None:
+    def _close(self, key: _Key, hall: Hall) -> None:
         if hall.subscription is not None:
             hall.subscription.close()
-        del self._halls[scope]
+        del self._halls[key]
+
+
+def _key(viewer: Viewer) -> _Key:
+    return viewer.scope, viewer.may(Act.SEE_ALARMS)

@@ -10,6 +10,7 @@ from console.pages import (
     enterprise,
     enterprises,
     health,
+    me,
     refused,
     rules,
     supervisor,
@@ -30,4 +31,5 @@ PAGES: tuple[Page, ...] = (
     device.PAGE,
     enterprise.PAGE,
     alarm.PAGE,
+    me.PAGE,
 )
