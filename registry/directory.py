@@ -65,10 +65,11 @@ class Directory:
         viewer.must(Act.SEE_ENTERPRISES)
         (after,) = text_cursor(cursor, 1)
         limit = _bounded(limit)
+        codes, districts = _narrowed(viewer, wanted)
         row = {
             "after": after,
-            "codes": None if wanted.codes is None else list(wanted.codes),
-            "districts": list(wanted.districts) or None,
+            "codes": codes,
+            "districts": districts,
             "trade": _plain(wanted.trade) or None,
             "text": _like(wanted.text) if wanted.text else None,
             "limit": limit + 1,
@@ -279,6 +280,17 @@ def _all(page: Callable[[str], Any], field: str) -> Iterator[Any]:
         yield from getattr(found, field)
         cursor = found.next
         more = bool(cursor)
+
+
+def _narrowed(viewer: Viewer, wanted: Wanted) -> tuple[list[str] | None, list[str] | None]:
+    """Codes and districts to look among: the scope itself where it is all of one kind, so that an index leads there."""
+    codes = None if wanted.codes is None else list(wanted.codes)
+    districts = list(wanted.districts) or None
+    if not viewer.sees_all and not viewer.districts:
+        codes = [code for code in viewer.enterprises if codes is None or code in codes]
+    elif not viewer.sees_all and not viewer.enterprises:
+        districts = [code for code in viewer.districts if districts is None or code in districts]
+    return codes, districts
 
 
 def _must_see(connection: Connection, viewer: Viewer, code: str) -> None:

@@ -5,6 +5,8 @@ What is outside the viewer's scope is not there. Whoever changes a device's fact
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -98,7 +100,8 @@ def put_zone(connection: Connection, viewer: Viewer, zone: Zone) -> None:
     held = connection.execute(_Q["held_zone"], row).fetchone()
     before = _zone.decode(held[0]) if held else None
     if before != zone:
-        connection.execute(_Q["put_zone"], row)
+        with _still_there(zone.enterprise):
+            connection.execute(_Q["put_zone"], row)
         changes.record(connection, viewer, "zone", zone.enterprise, zone.zone, before, zone)
 
 
@@ -125,7 +128,8 @@ def put_contact(connection: Connection, viewer: Viewer, contact: Contact) -> Con
     held = connection.execute(_Q["held_contact"], row).fetchone()
     before = _contact.decode(held[0]) if held else None
     if before != contact:
-        connection.execute(_Q["put_contact"], row)
+        with _still_there(contact.enterprise):
+            connection.execute(_Q["put_contact"], row)
         changes.record(connection, viewer, "contact", contact.enterprise, contact.order, before, contact)
     return contact
 
@@ -238,6 +242,15 @@ def _facts_of(connection: Connection, device: Placed) -> DeviceFacts:
     if facts.trade is None and (found := connection.execute(_Q["trade_of"], structs.asdict(device)).fetchone()):
         return structs.replace(facts, trade=found[0])
     return facts
+
+
+@contextmanager
+def _still_there(code: str) -> Iterator[None]:
+    """Somebody may remove the enterprise in the very moment."""
+    try:
+        yield
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise NotThere("enterprise", code) from error
 
 
 def _must_see(connection: Connection, viewer: Viewer, code: str) -> None:

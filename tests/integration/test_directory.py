@@ -37,6 +37,7 @@ from tests.registry_world import (
     settle,
     speak,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -396,3 +397,29 @@ def test_names_of_the_world_are_kept_as_they_are(directory: Directory) -> None:
     contact = Contact(enterprise="tailor", order=1, name="<script>", channels=("journal",))
     assert directory.put_contact(HOUSE, contact) == contact
     assert TAILOR.code == "tailor"
+
+
+def test_what_is_put_under_an_enterprise_that_goes_in_the_very_moment_is_not_there(
+    directory: Directory, dsn: str
+) -> None:
+    """The one who was quicker wins, and the other is told as if it had been gone before."""
+    outcomes: list[Exception] = []
+
+    def put() -> None:
+        try:
+            directory.put_zone(HOUSE, Zone("tailor", "back", "后间"))
+        except NotThere as error:
+            outcomes.append(error)
+
+    with psycopg.connect(dsn) as removing:
+        removing.execute("DELETE FROM enterprises WHERE code = 'tailor'")
+        thread = threading.Thread(target=put)
+        thread.start()
+        with psycopg.connect(dsn, autocommit=True) as looking:
+            waits = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            until(lambda: looking.execute(waits).fetchone() == (1,), "the other one waits")
+        removing.commit()
+        thread.join()
+    assert [str(error) for error in outcomes] == ["there is no enterprise tailor."]
