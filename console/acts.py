@@ -32,13 +32,16 @@ class Acts:
             at.reader.expired()
             return words("acts.expired")
         try:
-            return await self._do(
+            refusal = await self._do(
                 str(asked.get("act", "")),
                 str(asked.get("key", "")),
                 int(asked["step"]) if isinstance(asked.get("step"), int) else None,
                 str(asked.get("note", ""))[:LONGEST_NOTE].replace("\0", ""),
                 str(asked.get("id", ""))[:100],
             )
+            if not refusal:
+                at.reader.done(str(asked.get("act", "")))
+            return refusal
         except UnknownAlarm:
             return words("acts.gone")
         except NotAllowed:

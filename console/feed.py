@@ -41,6 +41,8 @@ class Reader:
     beat: Sender
     still_in: StillIn
     expired: Callable[[], None]
+    done: Callable[[str], None]
+    """Told of an act that was done from the page."""
     change: Sender | None = None
     """Of a page that shows the list."""
     checked_at: float = field(default_factory=time.monotonic)

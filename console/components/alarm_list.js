@@ -61,6 +61,7 @@ export default {
           <div v-if="group.rows.length > 1" class="w-group-head">
             <a :href="'/enterprises/' + encodeURIComponent(group.enterprise)">{{ group.name }}</a>
             <span>{{ say("watch.group", { count: group.rows.length }) }}</span>
+            <span class="w-group-address">{{ address(group.rows[0]) }}</span>
             <button v-if="may.acknowledge && group.unseen > 1" type="button" class="t-button is-small"
               @click="actAll(group)">{{ say("watch.ack_all", { count: group.unseen }) }}</button>
           </div>
@@ -79,9 +80,10 @@ export default {
               <span class="w-state">{{ standing(row) }}</span>
             </div>
             <div class="w-where">
-              <a class="w-name" :href="'/enterprises/' + encodeURIComponent(row.enterprise)">{{ enterprise(row) }}</a>
-              <span>{{ place(row) }}</span>
-              <span v-if="address(row)" class="w-address">{{ address(row) }}</span>
+              <a v-if="group.rows.length === 1" class="w-name" :href="'/enterprises/' + encodeURIComponent(row.enterprise)">{{
+                enterprise(row) }}</a>
+              <span :class="{ 'w-place': group.rows.length > 1 }">{{ place(row) }}</span>
+              <span v-if="group.rows.length === 1 && address(row)" class="w-address">{{ address(row) }}</span>
             </div>
             <div class="w-told">
               <span v-if="row.acknowledged" class="w-answer">
@@ -409,9 +411,11 @@ export default {
     },
     quantity(row) {
       if (row.value === null || row.unit === "flag") return "";
-      const value = this.number_of(row.value) + row.unit_word;
+      // A load is a multiple of what the circuit is made for.
+      const unit = row.family === "load" && !row.unit ? this.say("watch.rated") : row.unit_word;
+      const value = this.number_of(row.value) + unit;
       if (row.limit === null) return value;
-      return this.say("watch.value", { value, limit: this.number_of(row.limit) + row.unit_word });
+      return this.say("watch.value", { value, limit: this.number_of(row.limit) + unit });
     },
     number_of(value) {
       return Number(value.toPrecision(4)).toLocaleString(this.language === "zh" ? "zh-CN" : "en-GB", {

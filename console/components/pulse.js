@@ -179,7 +179,12 @@ export default {
         this.aloud = "";
       }
       this.title(beat.reds.length);
+      window.dispatchEvent(new CustomEvent("tocsin-beat", { detail: this.beat }));
       this.look();
+    },
+    // Called by the server when an act of this page was done.
+    done(act) {
+      window.dispatchEvent(new CustomEvent("tocsin-act", { detail: { act } }));
     },
     expired() {
       window.location.href = this.login;
@@ -214,6 +219,19 @@ export default {
       const bare = document.title.replace(/^\(\d+\) /, "");
       document.title = count ? `(${count}) ${bare}` : bare;
     },
+    // A socket that is refused: because nobody is there, or because the session is over?
+    async ask() {
+      if (this.asking) return;
+      this.asking = true;
+      try {
+        const answer = await fetch("/api/v1/me", { cache: "no-store" });
+        if (answer.status === 401) this.expired();
+      } catch {
+        // nobody is there: it goes on trying
+      } finally {
+        setTimeout(() => (this.asking = false), 1000);
+      }
+    },
     harden() {
       // The socket is made when the whole app is mounted, after this.
       if (!window.socket) {
@@ -223,7 +241,9 @@ export default {
       window.socket.off("connect_error");
       window.socket.on("connect_error", (error) => {
         if (error.message === "Implicit handshake failed") reloadWhenAnswered();
+        else this.ask();
       });
+      window.socket.on("disconnect", () => this.ask());
       window.socket.off("try_reconnect");
       window.socket.on("try_reconnect", reloadWhenAnswered);
     },

@@ -23,5 +23,9 @@ class Pulse(ui.element, component="pulse.js"):
     def take(self, beat: dict[str, Any]) -> None:
         self.run_method("take", beat)
 
+    def done(self, act: str) -> None:
+        """Something was done from this page."""
+        self.run_method("done", act)
+
     def expired(self) -> None:
         self.run_method("expired")

@@ -105,7 +105,7 @@ class _View:
                 name = self._at.name(alarm.enterprise_name, alarm.enterprise_name_en) or alarm.enterprise
                 ui.label(f"{name} · {self._place()}").classes("a-head-where")
                 with ui.element("p").classes("a-head-state"):
-                    shown = quantity(alarm.value, alarm.unit)
+                    shown = quantity(alarm.value, alarm.unit, alarm.family, words)
                     if shown:
                         badge(shown)
                     badge(words("watch.standing." + self._standing()))

@@ -37,12 +37,12 @@ def story(detail: AlarmDetail, words: Words, names: Mapping[int, str]) -> list[M
     return sorted(moments, key=lambda moment: -moment.at_us)
 
 
-def quantity(value: float | None, unit: str) -> str:
-    """`95.1 °C`; nothing for a flag."""
+def quantity(value: float | None, unit: str, family: str, words: Words) -> str:
+    """`95.1 °C`, `2.6 × rated` for a load; nothing for a flag."""
     if value is None or unit == "flag":
         return ""
     shown = f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
-    return f"{shown}{unit_word(unit)}"
+    return shown + (words("watch.rated") if family == "load" and not unit else unit_word(unit))
 
 
 def span(seconds: float, words: Words) -> str:
@@ -72,7 +72,8 @@ def _step(event: AlarmEvent, words: Words) -> str:
 
 def _why(event: AlarmEvent, words: Words) -> str:
     evidence = event.evidence
-    value, limit = quantity(evidence.value, evidence.unit), quantity(evidence.limit, evidence.unit)
+    value = quantity(evidence.value, evidence.unit, event.family, words)
+    limit = quantity(evidence.limit, evidence.unit, event.family, words)
     parts = []
     if event.state in (State.RAISED, State.REGRADED):
         if value and limit:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from nicegui import context, ui
 
+from console.components.guide import Guide
 from console.components.pulse import Pulse
 from console.feed import Reader
 from console.pages.page import At, Page
@@ -62,9 +63,10 @@ def framed(at: At, page: Page, pages: Sequence[Page]) -> Iterator[Reader]:
                     ui.label(words(f"frame.page.{one.name}"))
         ui.label(words("frame.own_grades")).classes("t-own")
     client = context.client
-    reader = Reader(viewer, words.language, pulse.take, at.still_in, pulse.expired)
+    reader = Reader(viewer, words.language, pulse.take, at.still_in, pulse.expired, pulse.done)
     with ui.element("main").classes(f"t-main t-page-{page.name}").props('id="main" tabindex="-1"'):
         yield reader
+    Guide(words)
     hall.join(reader)
     client.on_delete(lambda: hall.leave(reader))
 

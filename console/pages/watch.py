@@ -9,6 +9,7 @@ from nicegui import context
 from console.acts import Acts
 from console.components.alarm_list import AlarmList
 from console.pages.page import At, Page
+from schemas.errors import ServiceAway
 from schemas.viewers import Act
 
 
@@ -37,10 +38,22 @@ async def build(at: At) -> None:
         first,
         me=at.viewer.name,
         may={"acknowledge": at.may(Act.ACKNOWLEDGE), "direct": at.may(Act.DIRECT)},
-        districts={},
+        districts=await _districts(at),
         on_act=act,
     )
     at.reader.change = shown.change
+
+
+async def _districts(at: At) -> dict[str, str]:
+    """code → name, for the filter; the codes themselves do while the registry cannot say."""
+    directory = at.services.directory
+    if directory is None or not at.may(Act.SEE_ENTERPRISES):
+        return {}
+    try:
+        districts = await at.ask(directory.districts, at.viewer)
+    except ServiceAway:
+        return {}
+    return {one.code: at.name(one.name, one.name_en) for one in districts}
 
 
 PAGE = Page("watch", "/", build, Act.SEE_ALARMS, "notifications_active")
