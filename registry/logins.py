@@ -23,6 +23,8 @@ _SECRET_BYTES = 24
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,129}\Z")
 _NO_DIGEST = bytes(32)
 """What an unknown name's secret is compared with, so that it takes as long as a known one's."""
+CERTIFICATE = b"certificate"
+"""The proof of who came in by one; as long as no digest."""
 ACCOUNT = "$account/"
 """Before the name of an account's principal; no login's own name begins so."""
 
@@ -133,6 +135,13 @@ class KnownLogins:
         is_right = hmac.compare_digest(digest, login.digest if login else _NO_DIGEST)
         return replace(login.principal, proof=digest) if login is not None and is_right else None
 
+    def certified(self, name: str) -> Principal | None:
+        """Of a client whose verified certificate bears the name of a login; accounts come in by their keys alone."""
+        if self._logins is None:
+            raise ServiceAway("registry", "the logins have not been read yet.")
+        login = self._logins.get(name)
+        return replace(login.principal, proof=CERTIFICATE) if login is not None else None
+
     def still(self, principal: Principal) -> Principal | None:
         """See the port."""
         proof = principal.proof
@@ -142,7 +151,7 @@ class KnownLogins:
                 return None
             return replace(account.principal, proof=proof)
         login = (self._logins or {}).get(principal.id)
-        if login is None or (proof and proof != login.digest):
+        if login is None or (proof and proof not in (login.digest, CERTIFICATE)):
             return None
         return replace(login.principal, proof=proof)
 

@@ -45,6 +45,10 @@ class Credentials(Protocol):
         """None when the name is unknown or the secret is wrong. Raises ServiceAway when that cannot be said now."""
         ...
 
+    def certified(self, name: str) -> Principal | None:
+        """Of a client whose certificate bears this name. None, and raises, as `check`."""
+        ...
+
     def still(self, principal: Principal) -> Principal | None:
         """What it may do by now; None when its proof opens nothing any more. Never raises."""
         ...

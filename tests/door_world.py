@@ -163,6 +163,9 @@ class OneLogin:
         principal = self._principals.get(username)
         return principal if principal is not None and password == username.encode() else None
 
+    def certified(self, name: str) -> Principal | None:
+        return self._principals.get(name)
+
     def still(self, principal: Principal) -> Principal | None:
         return self._principals.get(principal.id)
 

@@ -1,7 +1,7 @@
-"""A certificate authority of one's own, and certificates of servers under it: TLS between the parts of a house.
+"""A certificate authority of one's own, and certificates of servers and clients under it: TLS for a house.
 
-Clients trust `ca.crt`; a server has `NAME.crt` and `NAME.key`. Keys are P-256, which every TLS library of the last ten
-years takes. Nothing that is there is ever overwritten.
+Clients trust `ca.crt`; a server has `NAME.crt` and `NAME.key`, a client those of its login in `logins/`. Keys are
+P-256, which every TLS library of the last ten years takes. Nothing that is there is ever overwritten.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from registry.logins import check_name
 from schemas.errors import ConfigError
 
 _AUTHORITY = "ca"
@@ -58,6 +59,22 @@ class Files:
     is_new_ca: bool
 
 
+def issue_to_login(folder: Path, login: str, life: timedelta, ca_life: timedelta, now: datetime) -> Files:
+    """A client's certificate in `folder`/logins, whose common name is its login at the door: `shop-1/kitchen`.
+
+    Raises ConfigError as `issue`, and for a login that is too long for a certificate.
+    """
+    check_name(login)
+    if not all(part.strip(".") for part in login.split("/")):
+        raise ConfigError(f"{login!r} cannot name a file.", mend="Leave out what is empty or dots alone.")
+    if len(login) > _LONGEST_COMMON_NAME:
+        raise ConfigError(
+            f"{login!r} has more than the {_LONGEST_COMMON_NAME} characters of a certificate's name.",
+            mend="Let this one log in with its password.",
+        )
+    return _issue(folder, f"logins/{login}", lambda authority: make_client(authority, login, life, now), ca_life, now)
+
+
 def issue(folder: Path, names: Sequence[str], life: timedelta, ca_life: timedelta, now: datetime) -> Files:
     """A server's certificate in `folder`, under its authority, which is made where there is none.
 
@@ -67,17 +84,21 @@ def issue(folder: Path, names: Sequence[str], life: timedelta, ca_life: timedelt
     stem = names[0].removeprefix("*.")
     if stem == _AUTHORITY:
         raise ConfigError(f"{stem!r} is the authority's own name", mend="Put another of the server's names first.")
+    return _issue(folder, stem, lambda authority: make_server(authority, names, life, now), ca_life, now)
+
+
+def _issue(folder: Path, stem: str, make: Callable[[Issued], Issued], ca_life: timedelta, now: datetime) -> Files:
     ca = folder / f"{_AUTHORITY}.crt"
     is_new = not (ca.exists() or ca.with_suffix(".key").exists())
     authority = make_authority("Tocsin", ca_life, now) if is_new else load_authority(folder)
-    server = make_server(authority, names, life, now)
+    made = make(authority)
     for file in (folder / f"{stem}.crt", folder / f"{stem}.key"):
         if file.exists():
             raise ConfigError(f"{file} is there already", mend="Nothing is overwritten: move it away first.")
     if is_new:
         _write(folder, _AUTHORITY, authority)
-    certificate, key = _write(folder, stem, server)
-    return Files(ca, certificate, key, server.certificate.not_valid_after_utc, is_new)
+    certificate, key = _write(folder, stem, made)
+    return Files(ca, certificate, key, made.certificate.not_valid_after_utc, is_new)
 
 
 def make_authority(name: str, life: timedelta, now: datetime) -> Issued:
@@ -98,7 +119,23 @@ def make_server(authority: Issued, names: Sequence[str], life: timedelta, now: d
 
     It never outlives its authority. Raises ConfigError when a name is neither, or the authority has ended.
     """
-    alternatives = [_alternative(name) for name in names]
+    alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    return _make(authority, names[0], ExtendedKeyUsageOID.SERVER_AUTH, life, now, alternatives)
+
+
+def make_client(authority: Issued, name: str, life: timedelta, now: datetime) -> Issued:
+    """A client's certificate. Raises ConfigError when the authority has ended."""
+    return _make(authority, name, ExtendedKeyUsageOID.CLIENT_AUTH, life, now)
+
+
+def _make(
+    authority: Issued,
+    name: str,
+    purpose: x509.ObjectIdentifier,
+    life: timedelta,
+    now: datetime,
+    alternatives: x509.SubjectAlternativeName | None = None,
+) -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
     root = authority.certificate
     if root.not_valid_after_utc <= now:
@@ -107,16 +144,16 @@ def make_server(authority: Issued, names: Sequence[str], life: timedelta, now: d
             field="ca.crt",
             mend="Make a new one in another folder, and let clients trust both for a while.",
         )
-    certificate = (
-        _draft(_named(names[0]), root.subject, key, min(life, root.not_valid_after_utc - now), now)
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    draft = (
+        _draft(_named(name), root.subject, key, min(life, root.not_valid_after_utc - now), now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-        .sign(authority.key, hashes.SHA256())
     )
-    return Issued(certificate, key)
+    if alternatives is not None:
+        draft = draft.add_extension(alternatives, critical=False)
+    return Issued(draft.sign(authority.key, hashes.SHA256()), key)
 
 
 def load_authority(folder: Path) -> Issued:

@@ -54,7 +54,13 @@ def open_door(
     credentials = logins if len(logins) or is_loopback(settings.mqtt_host) else None
     try:
         return Door(
-            DoorSettings(name=name, host=settings.mqtt_host, port=settings.mqtt_port, anonymous=settings.anonymous),
+            DoorSettings(
+                name=name,
+                host=settings.mqtt_host,
+                port=settings.mqtt_port,
+                anonymous=settings.anonymous,
+                proxy_socket=str(settings.mqtt_proxy_socket or ""),
+            ),
             intake=JsonIntake(),
             log=log,
             store=store,

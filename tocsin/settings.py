@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     mqtt_port: int = Field(1883, ge=0, le=65535)
     anonymous: bool = True
     """Clients of this machine need no login. Say no where a proxy or a TLS terminator brings others in by loopback."""
+    mqtt_proxy_socket: Path | None = None
+    """A unix socket on which a TLS terminator brings clients by PROXY protocol 2, with or without certificates."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
     console: bool = True

@@ -103,8 +103,11 @@ class Greeting:
             return b""
         return mqtt.encode(Connack(False, code), mqtt.V311)
 
-    def check(self, packet: Connect) -> Candidate:
-        """Who it is and what it wants. Raises Refusal."""
+    def check(self, packet: Connect, certified: str | None = None) -> Candidate:
+        """Who it is and what it wants. Raises Refusal.
+
+        certified: of a client that a TLS terminator brings, the name in its certificate, empty without one.
+        """
         state, settings, five = self._state, self._state.settings, packet.version == mqtt.V5
         if Prop.AUTH_METHOD in packet.properties:
             raise Refusal(Cause.AUTH, Reason.BAD_AUTHENTICATION_METHOD)
@@ -115,7 +118,7 @@ class Greeting:
             raise Refusal(Cause.CLIENT_ID, Reason.CLIENT_ID_NOT_VALID)
         if len(packet.client_id.encode()) > settings.name_bytes:
             raise Refusal(Cause.CLIENT_ID, Reason.CLIENT_ID_NOT_VALID)
-        principal = self._log_in(packet)
+        principal = self._log_in(packet) if certified is None else self._log_in_proxied(packet, certified)
         key = SessionKey(principal.id, packet.client_id or f"tocsin-{secrets.token_hex(12)}")
         agreed_s = packet.keep_alive_s or (settings.keep_alive_s if five else settings.idle_s)
         asked_s = packet.properties.get(Prop.SESSION_EXPIRY, 0) if five else 0 if packet.clean else LARGEST_REMAINING
@@ -229,6 +232,22 @@ class Greeting:
             return
         if state.rights.connections(principal) >= state.settings.connections_per_login:
             raise Refusal(Cause.CONNECTIONS, Reason.QUOTA_EXCEEDED)
+
+    def _log_in_proxied(self, packet: Connect, certified: str) -> Principal:
+        """By its certificate; else by user name and password, since it may come from anywhere."""
+        if certified and packet.username not in (None, "", certified):
+            raise Refusal(Cause.LOGIN, Reason.BAD_LOGIN)
+        if self._credentials is None or not (certified or packet.username):
+            raise Refusal(Cause.LOGIN, Reason.NOT_AUTHORIZED)
+        if not certified:
+            return self._log_in(packet)
+        try:
+            principal = self._credentials.certified(certified)
+        except ServiceAway as away:
+            raise Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE) from away
+        if principal is None:
+            raise Refusal(Cause.LOGIN, Reason.NOT_AUTHORIZED)
+        return principal
 
     def _log_in(self, packet: Connect) -> Principal:
         if packet.username is None or self._credentials is None:

@@ -20,6 +20,8 @@ class DoorSettings:
     host: str = "127.0.0.1"
     port: int = 1883
     """0 takes a free one, see `Door.port`."""
+    proxy_socket: str = ""
+    """A unix socket on which a TLS terminator brings clients (`ingest.door.proxied`); empty: none."""
     anonymous: bool = True
     """On loopback, clients without a user name come in and may do everything."""
     connections: int = 20_000

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from ingest.news import News, Peers
 from ingest.ports import Intake, RoundLog
 from ingest.saved import Retained, SessionStore
 from schemas import mqtt
-from schemas.errors import OutcomeUnknown, ServiceAway
+from schemas.errors import ConfigError, OutcomeUnknown, ServiceAway
 from schemas.mqtt import Disconnect
 from schemas.mqtt_fields import Reason
 from schemas.principals import Credentials
@@ -68,8 +69,8 @@ class Door:
 
         clock: µs since 1970.  after_us: the last arrival that the log holds; ours are above it.  peers: the other doors
         of a cluster; `log` hands them this door's changes.
-        Raises ConfigError when clients from elsewhere could come in without a login, OSError when the port is taken,
-        ServiceAway when the saved sessions cannot be read.
+        Raises ConfigError when clients from elsewhere could come in without a login or a TLS terminator's socket
+        cannot be made, OSError when the port is taken, ServiceAway when the saved sessions cannot be read.
         """
         allow_files(settings.connections)
         self.state = DoorState(settings, ByteTable(), clock, monotonic, peers, credentials)
@@ -80,8 +81,13 @@ class Door:
         self._greeting = Greeting(self.state, credentials)
         self.state.restore(store.load(), monotonic(), clock())
         self._listener = _listen(settings)
+        try:
+            self._proxied = _listen_proxied(settings.proxy_socket) if settings.proxy_socket else None
+        except ConfigError:
+            self._listener.close()
+            raise
         self._epoll = select.epoll()
-        self._newcomers = Newcomers(self.state, self._greeting, self._listener)
+        self._newcomers = Newcomers(self.state, self._greeting, self._listener, self._proxied)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         for number in (self._newcomers.fileno(), self._wake):
             self._epoll.register(number, select.EPOLLIN)
@@ -255,6 +261,9 @@ class Door:
         self.state.connections.clear()
         self._newcomers.close()
         self._listener.close()
+        if self._proxied is not None:
+            self._proxied.close()
+            Path(self._settings.proxy_socket).unlink(missing_ok=True)
         with self._waking:
             self._epoll.close()
             os.close(self._wake)
@@ -272,3 +281,39 @@ def _listen(settings: DoorSettings) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _listen_proxied(path: str) -> socket.socket:
+    """The socket of a TLS terminator: for this user and its group, since whoever connects there is believed.
+
+    Raises ConfigError.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if Path(path).is_socket() and not _answers(path):
+            # Of a life that was killed.
+            Path(path).unlink()
+        before = os.umask(0o117)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+        listener.listen(4096)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"{path} cannot be used: {error.strerror or error}.",
+            field="mqtt proxy socket",
+            mend="Name a path in a folder of this user's that no other door has.",
+        ) from error
+    return listener
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+    return True

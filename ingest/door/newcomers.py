@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ingest.door.connection import Connection
 from ingest.door.greeting import Candidate, Greeting, Refusal
 from ingest.door.limits import Cause
+from ingest.door.proxied import read_header
 from ingest.door.state import DoorState
 from ingest.saved import SessionAsked, SessionKey
 from schemas.mqtt import Connect
@@ -20,6 +21,19 @@ from schemas.mqtt_fields import Reason
 
 _READ = 65_536
 _ACCEPTED_AT_ONCE = 256
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A client without a CONNECT yet. since: when it came.  said: what it has said."""
+
+    client: socket.socket
+    since: float
+    said: bytearray
+    is_proxied: bool
+    """A TLS terminator brings it."""
+    certified: str | None = None
+    """Once the terminator has said so: the name in its certificate, empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +48,20 @@ class _Parked:
 
 
 class Newcomers:
-    def __init__(self, state: DoorState, greeting: Greeting, listener: socket.socket) -> None:
+    def __init__(
+        self, state: DoorState, greeting: Greeting, listener: socket.socket, proxied: socket.socket | None = None
+    ) -> None:
+        """proxied: listens to a TLS terminator."""
         self._state = state
         self._greeting = greeting
-        self._listener = listener
+        self._listeners = {one.fileno(): one for one in (listener, proxied) if one is not None}
+        self._proxied = proxied
         self._epoll = select.epoll()
-        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        for number in self._listeners:
+            self._epoll.register(number, select.EPOLLIN)
         self._is_deaf = False
         """Nobody is accepted until the next `pass_time`."""
-        self._waiting: dict[int, tuple[socket.socket, float, bytearray]] = {}
-        """Without a CONNECT yet: socket, when it came, what it has said."""
+        self._waiting: dict[int, _Waiting] = {}
         self._lingering: dict[int, tuple[socket.socket, float]] = {}
         """Drained until the peer closes or the time is up."""
         self._parked: dict[SessionKey, _Parked] = {}
@@ -57,8 +75,8 @@ class Newcomers:
         welcome: takes a connection that was let in and the bytes after its CONNECT.  is_away: let nobody in.
         """
         for number, _ in self._epoll.poll(timeout_s):
-            if number == self._listener.fileno():
-                self._accept()
+            if number in self._listeners:
+                self._accept(self._listeners[number])
             elif number in self._waiting:
                 self._hear(number, is_away, welcome)
             elif number in self._lingering:
@@ -100,12 +118,13 @@ class Newcomers:
         """Close those whose time is up."""
         if self._is_deaf:
             self._is_deaf = False
-            self._epoll.modify(self._listener.fileno(), select.EPOLLIN)
-        for number, (client, since, _) in list(self._waiting.items()):
-            if now - since >= self._state.settings.connect_s:
+            for number in self._listeners:
+                self._epoll.modify(number, select.EPOLLIN)
+        for number, waiting in list(self._waiting.items()):
+            if now - waiting.since >= self._state.settings.connect_s:
                 del self._waiting[number]
                 self._count(Cause.NO_CONNECT)
-                client.close()
+                waiting.client.close()
         for key, parked in list(self._parked.items()):
             if now - parked.since >= self._state.settings.shared_s:
                 del self._parked[key]
@@ -117,7 +136,7 @@ class Newcomers:
 
     def close(self) -> None:
         for waiting in self._waiting.values():
-            waiting[0].close()
+            waiting.client.close()
         for lingering in self._lingering.values():
             lingering[0].close()
         for parked in self._parked.values():
@@ -130,17 +149,18 @@ class Newcomers:
     def _count(self, cause: Cause) -> None:
         self._state.counts.refused[cause] += 1
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         settings = self._state.settings
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
-                client, _peer = self._listener.accept()
+                client, _peer = listener.accept()
             except (BlockingIOError, ConnectionError):
                 return
             except OSError:
                 # Out of files: listening on would turn in circles, so it is tried again in a while.
                 self._count(Cause.CONNECTIONS)
-                self._epoll.modify(self._listener.fileno(), 0)
+                for number in self._listeners:
+                    self._epoll.modify(number, 0)
                 self._is_deaf = True
                 return
             if len(self._waiting) + len(self._lingering) + len(self._parked) >= settings.connections:
@@ -148,13 +168,15 @@ class Newcomers:
                 client.close()
                 continue
             client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            is_proxied = listener is self._proxied
+            if not is_proxied:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._epoll.register(client.fileno(), select.EPOLLIN)
-            self._waiting[client.fileno()] = (client, self._state.monotonic(), bytearray())
+            self._waiting[client.fileno()] = _Waiting(client, self._state.monotonic(), bytearray(), is_proxied)
 
     def _hear(self, number: int, is_away: bool, welcome: Callable[[Connection, bytes], None]) -> None:
-        client, _, said = self._waiting[number]
-        settings = self._state.settings
+        waiting = self._waiting[number]
+        client, said, settings = waiting.client, waiting.said, self._state.settings
         try:
             piece = client.recv(_READ)
         except BlockingIOError:
@@ -164,7 +186,8 @@ class Newcomers:
         said += piece
         packet: Connect | None = None
         try:
-            size = frame_size(said)
+            is_introduced = self._is_introduced(waiting)
+            size = frame_size(said) if is_introduced else None
             if size is not None and size > min(settings.connect_size, settings.packet_size):
                 raise Refusal(Cause.TOO_LARGE, Reason.PACKET_TOO_LARGE)
             if size is None or len(said) < size:
@@ -176,7 +199,7 @@ class Newcomers:
             packet = self._greeting.read(bytes(said[:size]))
             if is_away:
                 raise Refusal(Cause.AWAY, Reason.SERVER_UNAVAILABLE)
-            candidate = self._greeting.check(packet)
+            candidate = self._greeting.check(packet, waiting.certified)
             if self._greeting.must_fetch(candidate):
                 self._forget(number)
                 self._park(client, candidate, bytes(said[size:]))
@@ -188,6 +211,17 @@ class Newcomers:
             return
         self._forget(number)
         welcome(connection, bytes(said[size:]))
+
+    @staticmethod
+    def _is_introduced(waiting: _Waiting) -> bool:
+        """Is the client's own word next? What a terminator says before it is taken off. Raises Refusal."""
+        if waiting.is_proxied and waiting.certified is None:
+            header = read_header(waiting.said)
+            if header is None:
+                return False
+            del waiting.said[: header.size]
+            waiting.certified = header.certified
+        return True
 
     def _park(self, client: socket.socket, candidate: Candidate, rest: bytes) -> None:
         """Nothing more is read from it until its session has come; of several with one session the newest waits."""
