@@ -12,7 +12,7 @@ from alerting.views import WatchedAlarm
 from console.words import Words
 
 Row = dict[str, Any]
-UNIT_WORDS = {"Cel": " °C", "%EL": " %LEL", "%": " %", "flag": "", "1": ""}
+UNIT_WORDS = {"Cel": " °C", "Cel/min": " °C/min", "%EL": " %LEL", "%": " %", "flag": "", "1": ""}
 """How units of the wire are written behind a number; others as they are, behind a space."""
 
 

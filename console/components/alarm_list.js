@@ -91,9 +91,9 @@ export default {
                   ago: ago((row.acknowledged_us || row.event_us) / 1000) }) }}
               </span>
               <span v-else class="w-noanswer">{{ say("watch.nobody") }}</span>
-              <span v-for="one in row.heard.slice(0, 3)" :key="one.recipient + one.channel" class="w-heard"
+              <span v-for="one in told(row).slice(0, 3)" :key="one.recipient + one.channel" class="w-heard"
                 :class="'is-' + reached(one)">{{ who(one) }} <i>{{ say("watch.reached." + reached(one)) }}</i></span>
-              <span v-if="row.heard.length > 3" class="w-heard">{{ say("watch.more", { count: row.heard.length - 3 }) }}</span>
+              <span v-if="told(row).length > 3" class="w-heard">{{ say("watch.more", { count: told(row).length - 3 }) }}</span>
               <span v-if="row.assigned_to" class="w-has">
                 <span class="material-icons" aria-hidden="true">person</span>{{ row.assigned_to }}
               </span>
@@ -438,10 +438,16 @@ export default {
     address(row) {
       return nameOf(row.address, row.address_en, this.language);
     },
+    // The journal is nobody: it is named only where nobody else was told.
+    told(row) {
+      const people = row.heard.filter((one) => one.channel !== "journal");
+      return people.length ? people : row.heard;
+    },
     // The second contact of the enterprise has no name here: who may see contacts finds it on the alarm's page.
     who(one) {
       const contact = one.recipient.match(/^contact:.*:(\d+)$/);
-      return contact ? this.say("alarm.contact", { order: contact[1] }) : one.recipient;
+      if (contact) return this.say("alarm.contact", { order: contact[1] });
+      return this.texts["alarm.channel." + one.recipient] || one.recipient;
     },
     reached(one) {
       if (one.answered_us) return "answered";

@@ -29,7 +29,7 @@ class AlarmList(ui.element, component="alarm_list.js", dependencies=["tocsin_wor
         """
         super().__init__()
         self._props["texts"] = words.of(
-            "watch", "grade", "kind", "measure", "frame.close", "frame.cancel", "alarm.contact"
+            "watch", "grade", "kind", "measure", "frame.close", "frame.cancel", "alarm.contact", "alarm.channel"
         )
         self._props["language"] = words.language
         self._props["first"] = first

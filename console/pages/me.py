@@ -113,6 +113,10 @@ class _Me:
 
         with card(words("me.password")):
             with _form(partial(self._try, change)):
+                # A keeper of passwords wants to know whose it is.
+                ui.element("input").props('type="hidden" name="login" autocomplete="username"').props["value"] = (
+                    me.login
+                )
                 if me.has_password:
                     _field(words("me.old_password"), "old", fills="current-password")
                 _field(words("me.new_password"), "new", fills="new-password")
