@@ -15,8 +15,8 @@ from tocsin.bench.report import Options, Row, print_table, write_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 WORDS = ("engine", "memory", "replay", "start", "ingest", "latency")
-NAMED = ("cluster", "province")
-"""Measured only when it is named: what needs a JDK and Maven, and what takes long."""
+NAMED = ("cluster", "province", "console", "risk")
+"""Measured only when it is named: what needs a JDK and Maven or a browser, and what takes long."""
 _USUAL = Options()
 
 
