@@ -19,17 +19,17 @@ from tests.waiting import until
 
 DUTY = Viewer("duty", Role.OPERATOR, account=1)
 SECOND = Viewer("second", Role.OPERATOR, account=2)
-NORTH = Viewer("north", Role.SUPERVISOR, districts=("1",), account=3)
+NORTH = Viewer("north", Role.SUPERVISOR, districts=("310101",), account=3)
 OWNER = Viewer("owner", Role.OWNER, enterprises=("shop-1",), account=4)
 INTEGRATOR = Viewer("integrator", Role.INTEGRATOR, enterprises=("shop-1",), account=5)
 BOSS = Viewer("boss", Role.ADMINISTRATOR, account=6)
 
 
-def settle(dsn: str, *shops: str, district: Callable[[str], str] = lambda code: code[-1]) -> None:
-    """Enterprises with a kitchen in which the device `kitchen` hangs; `shop-1` lies in district 1."""
+def settle(dsn: str, *shops: str) -> None:
+    """Enterprises with a kitchen in which the device `kitchen` hangs; `shop-1` lies in district 310101."""
     with psycopg.connect(dsn) as connection:
         for code in shops:
-            place = {"code": code, "district": district(code)}
+            place = {"code": code, "district": f"31010{code[-1]}"}
             connection.execute(
                 "INSERT INTO districts (code, name, name_en) VALUES (%(district)s, '区', 'North')"
                 " ON CONFLICT DO NOTHING",
