@@ -7,13 +7,16 @@ import csv
 import io
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from registry import importing
 from schemas.enterprises import Contact, District, Enterprise, Zone
+from schemas.errors import ConfigError
 from schemas.identity import NAME
 from schemas.measures import BY_NAME
 from sensors_sim.city import City, Message
@@ -27,6 +30,7 @@ from sensors_sim.town import Shop, settle
 from sensors_sim.trade import Trade
 from sensors_sim.trades import all_trades
 from sensors_sim.weather import DAY_S, Weather
+from tocsin.commands.sim import app
 
 TRADES = all_trades()
 FRIDAY_S = float(calendar.timegm((2026, 5, 15, 0, 0, 0)))
@@ -268,3 +272,28 @@ def test_a_shop_is_the_same_whoever_asks() -> None:
     one, other = settle(TRADES, 9, 1)[8], settle(TRADES, 1, 1, first=9)[0]
     assert one == other == Shop(9, one.code, one.trade, 1)
     assert [plan.name for plan in one.devices] == [plan.name for plan in other.devices]
+
+
+def test_the_command_writes_the_files_of_the_registry(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, ["city", "--enterprises", "12", "--registry", str(tmp_path / "new")])
+    assert ended.exit_code == 0, ended.output
+    assert {file.name: file.read_text("utf-8") for file in (tmp_path / "new").iterdir()} == register(
+        settle(TRADES, 12, 1)
+    ).files()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["kitchen_fire", "--registry", "nowhere"], "has no registry"),
+        (["city", "--clock", "nowhere"], "is no running clock"),
+    ],
+)
+def test_what_the_command_cannot_do_is_said(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, arguments)
+    assert isinstance(ended.exception, ConfigError)
+    assert says in str(ended.exception)
+    assert not list(tmp_path.iterdir())
