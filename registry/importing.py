@@ -24,6 +24,9 @@ LARGEST_FILE = 64 * 1024 * 1024
 _ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig", "UTF-8 with BOM"), (b"\xff\xfe", "utf-16", "UTF-16"),
               (b"\xfe\xff", "utf-16", "UTF-16"))  # fmt: skip
 
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How files of today's and of older spreadsheets begin."""
+
 
 class RowProblem(msgspec.Struct, frozen=True):
     """row: as a spreadsheet counts, the headings are row 1; in TOML the n-th of its kind."""
@@ -119,6 +122,8 @@ def read(file: str, data: bytes, sort: Sort | None = None) -> list[Table]:
     """
     if len(data) > LARGEST_FILE:
         raise _unread(file, f"it has {len(data)} bytes.", f"Divide it: a file may have {LARGEST_FILE}.")
+    if data.startswith(_WORKBOOKS):
+        raise _unread(file, "it is a workbook of a spreadsheet.", "Save the sheet as CSV, one file for each kind.")
     text, encoding = _decoded(file, data)
     tables = _toml(file, text) if file.lower().endswith(".toml") else [_csv(file, text, sort)]
     for table in tables:

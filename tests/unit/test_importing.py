@@ -207,6 +207,7 @@ def test_rows_that_cannot_be_taken_apart_are_named() -> None:
         (b"code,name\n1,\x81\n", "row 2"),
         (b"\xef\xbb\xbfcode,\xff", "though it says so"),
         (b"\xff\xfe\x00", "though it says so"),
+        (b"PK\x03\x04\x14\x00", "workbook"),
     ],
 )
 def test_a_file_that_cannot_be_read_at_all_says_why(data: bytes, what: str) -> None:
