@@ -70,15 +70,8 @@ def terms_of(curve: Curve, at_us: int) -> tuple[Term, ...]:
     closed, false = curve.closed_at(at_us)
     strain = curve.state.strain
     nuisance_known = closed >= risk_table().nuisance.least
-    inputs = (
-        *hazard.inputs,
-        Input("L", hazard.likelihood),
-        Input("E", hazard.exposure),
-        Input("C", hazard.consequence),
-        Input("D", hazard.danger),
-    )
     return (
-        Term(Letter.HAZARD, curve.hazard_at(at_us), w["H"], inputs=inputs),
+        Term(Letter.HAZARD, curve.hazard_at(at_us), w["H"], inputs=hazard.inputs),
         Term(
             Letter.ALARMS,
             curve.alarms_at(at_us),

@@ -23,7 +23,18 @@ FOREVER = 1 << 62
 _BURNS = (Kind.FIRE.value, Kind.GAS.value)
 _NEAR = 1e-9
 """A bound as near as this to a limit is looked at exactly."""
+_ORANGE = int(Grade.ORANGE)
 _LN2 = math.log(2.0)
+
+
+class KindSum:
+    """The alarms of one kind. opened, fading: their points, as `Curve.alarms_open` and `alarms_fading` have them."""
+
+    __slots__ = ("count", "fading", "open", "opened", "worst")
+
+    def __init__(self) -> None:
+        self.count = self.open = self.worst = 0
+        self.opened = self.fading = 0.0
 
 
 class Curve:
@@ -31,9 +42,9 @@ class Curve:
 
     __slots__ = (
         "_all_until", "_closed_until", "_false_until", "_half_us", "_hazard_until", "_late_from", "_late_until",
-        "_lost_until",
-        "_table", "alarms_fading", "alarms_open", "anchor_us", "begin_us", "burning", "electrical", "fires_us",
-        "hazard", "intervals", "kinds", "knock_outs_from", "lost_divisor_us", "state", "watched",
+        "_lost_until", "_table", "_window_us", "alarms_fading", "alarms_open", "anchor_us", "begin_us", "burning",
+        "electrical", "fires_us", "hazard", "intervals", "kinds", "knock_outs_from", "lost_divisor_us", "state",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, state: RiskState, begin_us: int) -> None:
@@ -41,6 +52,7 @@ class Curve:
         self.state = state
         self.begin_us = begin_us
         self._half_us = table.alarms.half_life_d * DAY_US
+        self._window_us = table.protection.hours * HOUR_US
         year = year_of(begin_us)
         self.hazard: HazardTerm = hazard_of(state.facts, year)
         older = next_year_of(state.facts, year)
@@ -61,7 +73,7 @@ class Curve:
         half_us = self._half_us
         month_us, quiet_us = table.response.days * DAY_US, table.nuisance.days * DAY_US
         opened, fading = 0.0, state.left * 2.0 ** ((state.left_us - anchor) / half_us) if state.left else 0.0
-        kinds: dict[str, float] = {}
+        kinds: dict[str, KindSum] = {}
         all_until: list[int] = []
         late_from: list[int] = []
         late_until: list[int] = []
@@ -69,7 +81,7 @@ class Curve:
         false_until: list[int] = []
         lost: dict[str, list[tuple[int, int]]] = {}
         out: set[str] = set()
-        window = table.protection.hours * HOUR_US
+        window, begin_us = self._window_us, self.begin_us
         self.burning: list[Life] = []
         self.knock_outs_from: list[tuple[int, str, Life]] = []
         for life in lives:
@@ -77,21 +89,29 @@ class Curve:
             if life.family in families:
                 out.add(life.device)
                 end = FOREVER if closed_us is None else closed_us
-                if end + window > self.begin_us:
+                if end + window > begin_us:
                     lost.setdefault(life.device, []).append((life.raised_us, end))
-            if not life.counts:
+            if life.muted or life.verdict == "test":
                 continue
+            worst = life.worst
+            kind = kinds.get(life.kind)
+            if kind is None:
+                kind = kinds[life.kind] = KindSum()
+            kind.count += 1
+            kind.worst = max(kind.worst, worst)
             if closed_us is None:
-                opened += weights[life.worst]
+                opened += weights[worst]
+                kind.opened += weights[worst]
+                kind.open += 1
                 self._note_knock_outs(life, table)
             else:
-                points = weights[life.worst] * 2.0 ** ((closed_us - anchor) / half_us)
+                points = weights[worst] * 2.0 ** ((closed_us - anchor) / half_us)
                 fading += points
-                kinds[life.kind] = kinds.get(life.kind, 0.0) + points
+                kind.fading += points
                 closed_until.append(closed_us + quiet_us)
                 if life.verdict == "false":
                     false_until.append(closed_us + quiet_us)
-            if life.peak >= Grade.ORANGE and not life.history:
+            if life.peak >= _ORANGE and not life.history:
                 until = life.asked_us + month_us
                 all_until.append(until)
                 since = _late_since(life, table)
@@ -105,7 +125,7 @@ class Curve:
         self._lost_until = max([end + window for found in lost.values() for _, end in found], default=0)
         self.intervals = {device: _merged(found) for device, found in lost.items()}
         self.watched = max(state.facts.devices, len(out))
-        self.lost_divisor_us = self.watched * table.protection.hours * HOUR_US
+        self.lost_divisor_us = self.watched * window
 
     def _note_knock_outs(self, life: Life, table: RiskTable) -> None:
         if life.grade >= Grade.RED and life.kind in _BURNS:
@@ -135,11 +155,13 @@ class Curve:
     def protection_at(self, at_us: int) -> float:
         if at_us >= self._lost_until:
             return 0.0
-        begin = at_us - self._table.protection.hours * HOUR_US
+        begin = at_us - self._window_us
         lost = 0
         for found in self.intervals.values():
             for start, end in found:
-                lost += max(0, min(end, at_us) - max(start, begin))
+                seen = (end if end < at_us else at_us) - (start if start > begin else begin)
+                if seen > 0:
+                    lost += seen
         return min(100.0, self._table.protection.factor * lost / self.lost_divisor_us)
 
     def out_at(self, at_us: int) -> int:
@@ -231,19 +253,20 @@ class Curve:
             return None
         w = self._table.weight
         steady = w["H"] * self.hazard.value + w["X"] * self.electrical
-        begin = self.begin_us
-        faded = self.faded_at(begin)
+        w_a, w_p, w_r, w_n = w["A"], w["P"], w["R"], w["N"]
+        begin, opened = self.begin_us, self.alarms_open
+        faded, lost = self.faded_at(begin), self.protection_at(begin)
         for end in self._corners(horizon):
             later = self.faded_at(end) if end < FOREVER else 0.0
-            at = steady + w["R"] * self.response_at(begin) + w["N"] * self.nuisance_at(begin)
-            lost, lost_then = self.protection_at(begin), self.protection_at(end) if self.intervals else 0.0
-            most = at + w["A"] * min(100.0, self.alarms_open + faded) + w["P"] * max(lost, lost_then)
-            least = at + w["A"] * min(100.0, self.alarms_open + later) + w["P"] * min(lost, lost_then)
+            lost_then = self.protection_at(end)
+            at = steady + w_r * self.response_at(begin) + w_n * self.nuisance_at(begin)
+            most = at + w_a * min(100.0, opened + faded) + w_p * max(lost, lost_then)
+            least = at + w_a * min(100.0, opened + later) + w_p * min(lost, lost_then)
             if least <= low + _NEAR or most >= high - _NEAR:
                 found = self._first_outside(begin, min(end, begin + 400 * YEAR_US), low, high)
                 if found is not None:
                     return found
-            begin, faded = end, later
+            begin, faded, lost = end, later, lost_then
         return None
 
     def _may_leave(self, low: float, high: float) -> bool:
@@ -259,11 +282,16 @@ class Curve:
     def _corners(self, horizon: int) -> list[int]:
         """Where a part of the score has a jump or a bend, in order, after `begin_us`; the last is `horizon`."""
         now = self.begin_us
-        found = {*self._all_until, *self._late_from}
+        found: set[int] = set()
+        if self._late_from:
+            # While none is late the answers' term is nothing, however many there are.
+            found.update(self._late_from)
+            last = self._late_until[-1]
+            found.update(until for until in self._all_until if until <= last)
         if self._false_until:
             found.update(self._closed_until)
         if self.intervals:
-            window = self._table.protection.hours * HOUR_US
+            window = self._window_us
             for device in self.intervals.values():
                 for start, end in device:
                     found.update((start + window, end, end + window))
@@ -276,8 +304,11 @@ class Curve:
 
     def _full_at(self) -> Iterable[int]:
         """Where the lost hours reach their cap, or leave it: between two corners they are a straight line."""
-        window = self._table.protection.hours * HOUR_US
+        window = self._window_us
         full = 100.0 * self.lost_divisor_us / self._table.protection.factor
+        total = sum(len(found) for found in self.intervals.values()) * window
+        if total <= full:
+            return
         corners = sorted(
             {self.begin_us}
             | {
@@ -296,7 +327,7 @@ class Curve:
                 yield math.floor(at) + 1
 
     def _lost_at(self, at_us: int) -> int:
-        begin = at_us - self._table.protection.hours * HOUR_US
+        begin = at_us - self._window_us
         return sum(
             max(0, min(end, at_us) - max(start, begin)) for found in self.intervals.values() for start, end in found
         )

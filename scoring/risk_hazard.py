@@ -44,6 +44,8 @@ def hazard_of(facts: RiskFacts, year: int) -> HazardTerm:
     scales = table.scale
     likelihood, exposure, consequence = _on(scales.L, at["L"]), _on(scales.E, at["E"]), _on(scales.C, at["C"])
     value = _piecewise(table, likelihood * exposure * consequence)
+    inputs += [Input("L", likelihood), Input("E", exposure), Input("C", consequence)]
+    inputs.append(Input("D", likelihood * exposure * consequence))
     return HazardTerm(value, likelihood, exposure, consequence, tuple(inputs), unknown)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.risk import KnockOut, Reason, Said, Term
 from scoring.risk_curve import Curve
-from scoring.risk_table import FACTS, risk_table
+from scoring.risk_table import FACTS
 
 REASONS = 3
 _LEAST = 0.05
@@ -50,27 +50,18 @@ def _hazard(curve: Curve) -> Said:
 
 def _alarms(curve: Curve, at_us: int, points: float) -> list[Reason]:
     """One for each kind: its share of the term's points."""
-    weights = risk_table().alarms.of_grades()
-    faded = curve.faded_at(at_us) / curve.alarms_fading if curve.alarms_fading else 0.0
-    by_kind = {kind: found * faded for kind, found in curve.kinds.items()}
-    counts: dict[str, list[int]] = {}
-    for life in curve.state.lives:
-        if not life.counts:
-            continue
-        count = counts.setdefault(life.kind, [0, 0, 0])
-        count[0] += 1
-        count[1] += life.closed_us is None
-        count[2] = max(count[2], life.worst)
-        if life.closed_us is None:
-            by_kind[life.kind] = by_kind.get(life.kind, 0.0) + weights[life.worst]
-    total = curve.alarms_open + curve.faded_at(at_us)
+    now = curve.faded_at(at_us)
+    total = curve.alarms_open + now
     if not total:
         return []
+    faded = now / curve.alarms_fading if curve.alarms_fading else 0.0
     found = []
-    for kind, (count_, open_, worst) in counts.items():
-        said: Said = {"kind": kind, "count": count_, "open": open_, "worst": worst}
-        found.append(Reason("alarms", points * by_kind[kind] / total, said))
-    left = total - sum(by_kind.values())
+    left = total
+    for kind, one in curve.kinds.items():
+        part = one.opened + one.fading * faded
+        left -= part
+        said: Said = {"kind": kind, "count": one.count, "open": one.open, "worst": one.worst}
+        found.append(Reason("alarms", points * part / total, said))
     if curve.state.left and left > 0:
         found.append(Reason("alarms_before", points * left / total))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from msgspec import structs
@@ -48,12 +49,12 @@ def remedies_of(curve: Curve, at_us: int, knock_outs: tuple[KnockOut, ...]) -> t
 def _possible(curve: Curve, at_us: int) -> Iterator[tuple[str, float, Said]]:
     """(code, points by which the score would fall, what is filled in)."""
     w = risk_table().weight
-    yield from _of_the_place(curve, at_us)
+    yield from _of_the_place(curve.state.facts, year_of(at_us), curve.hazard.unknown)
     if curve.alarms_open:
         # Once they are over they halve within a week.
         total = curve.alarms_open + curve.faded_at(at_us)
         after = total / 2
-        open_ = sum(1 for life in curve.state.lives if life.closed_us is None and life.counts)
+        open_ = sum(one.open for one in curve.kinds.values())
         yield "end_alarms", w["A"] * (min(100.0, total) - min(100.0, after)), {"open": open_}
     yield (
         "relieve_circuits",
@@ -68,9 +69,13 @@ def _possible(curve: Curve, at_us: int) -> Iterator[tuple[str, float, Said]]:
     yield "answer_in_time", w["R"] * curve.response_at(at_us), {"late": late, "asked": asked}
 
 
-def _of_the_place(curve: Curve, at_us: int) -> Iterator[tuple[str, float, Said]]:
-    facts = curve.state.facts
-    year = year_of(at_us)
+@lru_cache(maxsize=65_536)
+def _of_the_place(facts: RiskFacts, year: int, unknown: tuple[str, ...]) -> tuple[tuple[str, float, Said], ...]:
+    """The same until a fact or the year is another, so it is remembered; nobody changes what is said."""
+    return tuple(_ways(facts, year, [name for name in unknown if name != "trade"]))
+
+
+def _ways(facts: RiskFacts, year: int, unknown: list[str]) -> Iterator[tuple[str, float, Said]]:
     w = risk_table().weight["H"]
     now = hazard_of(facts, year).value
 
@@ -83,7 +88,6 @@ def _of_the_place(curve: Curve, at_us: int) -> Iterator[tuple[str, float, Said]]
         yield "less_flammables", lower(structs.replace(facts, flammables=Flammables.SOME)), {}
     if facts.open_flame:
         yield "no_open_flame", lower(structs.replace(facts, open_flame=False)), {}
-    unknown = [name for name in curve.hazard.unknown if name != "trade"]
     if unknown and facts.on_file:
         best = _best(facts, unknown, year)
         yield "tell_facts", lower(best), {"facts": ",".join(unknown)}

@@ -185,11 +185,14 @@ def forget_old(state: RiskState, at_us: int) -> None:
     """Let go of ended alarms that only their points are still asked of, and of what is too much."""
     if state.fires and state.fires[0].at_us + YEAR_US <= at_us:
         state.fires = [fire for fire in state.fires if fire.at_us + YEAR_US > at_us]
-    ended = [life for life in state.lives if life.closed_us is not None]
-    old = [life for life in ended if is_old(life, at_us)]
-    if len(ended) - len(old) > LIVES:
+    edge = at_us - _MONTH_US
+    old = [
+        life for life in state.lives if life.closed_us is not None and life.closed_us < edge and life.asked_us < edge
+    ]
+    if len(state.lives) - len(old) > LIVES:
+        ended = [life for life in state.lives if life.closed_us is not None]
         young = sorted((life for life in ended if not is_old(life, at_us)), key=lambda life: (life.closed_us, life.key))
-        old += young[: len(young) - LIVES]
+        old += young[: max(0, len(young) - LIVES)]
     if not old:
         return
     weights = risk_table().alarms.of_grades()

@@ -24,7 +24,7 @@ LATER = st.one_of(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(states(), LATER)
 def test_the_score_is_its_slow_twin_at_any_instant(state: RiskState, later_us: int) -> None:
     """Curves and corners are a way to be quick, never another formula."""
@@ -36,7 +36,7 @@ def test_the_score_is_its_slow_twin_at_any_instant(state: RiskState, later_us: i
     assert {one.code for one in curve.knock_outs_at(at_us)} == naive_knock_outs(state, at_us)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(states())
 def test_a_score_is_between_safe_and_worst_and_the_sum_of_its_terms(state: RiskState) -> None:
     judge(state, NOW_US)
@@ -47,7 +47,7 @@ def test_a_score_is_between_safe_and_worst_and_the_sum_of_its_terms(state: RiskS
     assert all(remedy.points >= 0.0 and remedy.colour <= risk.colour for remedy in risk.remedies)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(states(), st.lists(st.floats(0.0, 1.0), min_size=4, max_size=4))
 def test_the_colour_stays_until_it_is_due_and_then_it_changes(state: RiskState, shares: list[float]) -> None:
     """A due row too late leaves a wrong colour on the wall; one too early costs a province its nights."""
@@ -68,7 +68,7 @@ def test_the_colour_stays_until_it_is_due_and_then_it_changes(state: RiskState, 
         )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(states(), st.floats(0.0, 1.0))
 def test_a_nightly_run_before_the_due_time_finds_nothing_to_change(state: RiskState, share: float) -> None:
     _, due_us = judge(state, NOW_US)
@@ -84,7 +84,7 @@ def test_a_nightly_run_before_the_due_time_finds_nothing_to_change(state: RiskSt
     assert encode_state(state) == kept
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(states())
 def test_what_is_kept_gives_the_same_risk_again(state: RiskState) -> None:
     """People read a risk that is made anew from its row: it must be the one that was judged."""
@@ -93,7 +93,7 @@ def test_what_is_kept_gives_the_same_risk_again(state: RiskState) -> None:
     assert explain("shop-1", decode_state(encode_state(state))) == risk
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(facts(), st.integers(2020, 2040))
 def test_a_worse_fact_never_lowers_the_hazard_and_an_unknown_one_is_never_the_best(told: RiskFacts, year: int) -> None:
     now = hazard_of(told, year).value
@@ -114,7 +114,7 @@ def test_a_worse_fact_never_lowers_the_hazard_and_an_unknown_one_is_never_the_be
         assert hazard_of(structs.replace(told, **{name: None}), year).value >= good
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(states(), st.integers(0, 15), LATER)
 def test_what_is_worse_never_lowers_its_term(state: RiskState, place: int, later_us: int) -> None:
     """An alarm of a higher grade or one that lasts, an answer that comes late, a detector that is out for longer."""
@@ -139,7 +139,7 @@ def test_what_is_worse_never_lowers_its_term(state: RiskState, place: int, later
     assert Curve(strained, NOW_US).score_at(at_us) >= Curve(state, NOW_US).score_at(at_us) - 1e-9
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.floats(0.0, 100.0), st.floats(0.0, 100.0), st.sampled_from(RiskColour))
 def test_colours_rise_with_the_score_and_are_left_three_points_below(low: float, high: float, held: RiskColour) -> None:
     table = risk_table()
