@@ -125,28 +125,54 @@ def apply(
         raise NotAllowed(viewer, Act.CHANGE_REGISTRY)
     report, made = Report(dry_run), list[NewLogin]()
     with connection.transaction() as transaction:
-        connection.execute(_Q["lock_registry"])
-        for table in in_order(tables):
-            made += _take(connection, viewer, table, report, logins, progress)
+        staged = _stage(connection, in_order(tables), report, progress)
+        if not dry_run:
+            connection.execute(_Q["lock_registry"])
+        for number, (table, said) in enumerate(staged):
+            made += _take(connection, viewer, number, table, report, said, logins)
         report.imported = not dry_run and (skip_bad or not report.wrong)
         if not report.imported:
             raise psycopg.Rollback(transaction)
     return report, made if report.imported else []
 
 
+def _stage(
+    connection: Connection, tables: Sequence[Table], report: Report, progress: Progress
+) -> list[tuple[Table, FileReport]]:
+    """Read all tables into `staged`, and their bad rows into the report. Nobody has to wait meanwhile."""
+    connection.execute(_Q["stage"])
+    for tab, table in enumerate(tables):
+        said = FileReport(table.file, table.kind.sort.value, table.encoding, table.delimiter, table.notes)
+        report.files.append(said)
+        fields = tuple(dict.fromkeys((*table.kind.key, *table.given)))
+        with connection.cursor() as cursor, cursor.copy(_Q["stage_rows"]) as copy:
+            for row in table.rows():
+                said.rows += 1
+                if row.value is None:
+                    said.refused += 1
+                    report.add(row.problems)
+                else:
+                    copy.write_row((tab, *_staged(table.kind.sort, row, fields)))
+                if said.rows % _STEP == 0:
+                    progress(table.file, said.rows, table.about)
+        progress(table.file, said.rows, said.rows)
+    connection.execute(_Q["stage_is_read"])
+    return list(zip(tables, report.files, strict=True))
+
+
 def _take(
-    connection: Connection, viewer: Viewer, table: Table, report: Report, logins: bool, progress: Progress
+    connection: Connection, viewer: Viewer, tab: int, table: Table, report: Report, said: FileReport, logins: bool
 ) -> list[NewLogin]:
+    """Compare what is staged of one table with what there is, and write it."""
     sort = table.kind.sort
-    said = FileReport(table.file, sort.value, table.encoding, table.delimiter, table.notes)
-    report.files.append(said)
-    _stage(connection, table, report, said, progress)
     for query, field, mend in _KNOWN[sort]:
-        unknown = connection.execute(_Q[query]).fetchall()
+        unknown = connection.execute(_Q[query], {"tab": tab}).fetchall()
         report.add([table.problem(row, field, f"there is no {field} {shorten(key)}.", mend) for row, key in unknown])
-        connection.execute(_Q["unstage"], {"numbers": [row for row, _ in unknown]})
+        connection.execute(_Q["unstage"], {"tab": tab, "numbers": [row for row, _ in unknown]})
         said.refused += len(unknown)
-    connection.execute(_Q[f"merge_{sort}"], {"defaults": msgspec.json.encode(_DEFAULTS[sort]).decode()})
+    connection.execute(_Q["clear_merged"])
+    defaults = msgspec.json.encode(_DEFAULTS[sort]).decode()
+    connection.execute(_Q[f"merge_{sort}"], {"tab": tab, "defaults": defaults})
     counted = connection.execute(_Q["count_merged"]).fetchone()
     assert counted is not None
     said.added, said.changed, said.unchanged = counted
@@ -157,25 +183,6 @@ def _take(
     if sort is Sort.DEVICES:
         _tell_engine(connection, connection.execute(_Q["changed_facts"]).fetchall())
     return _make_logins(connection, viewer) if logins and sort is Sort.DEVICES else []
-
-
-def _stage(connection: Connection, table: Table, report: Report, said: FileReport, progress: Progress) -> None:
-    """Read the table into `staged`; its bad rows into the report."""
-    connection.execute(_Q["clear_stage"])
-    connection.execute(_Q["stage"])
-    fields = tuple(dict.fromkeys((*table.kind.key, *table.given)))
-    with connection.cursor() as cursor, cursor.copy(_Q["stage_rows"]) as copy:
-        for row in table.rows():
-            said.rows += 1
-            if row.value is None:
-                said.refused += 1
-                report.add(row.problems)
-            else:
-                copy.write_row(_staged(table.kind.sort, row, fields))
-            if said.rows % _STEP == 0:
-                progress(table.file, said.rows, table.about)
-    progress(table.file, said.rows, said.rows)
-    connection.execute(_Q["stage_is_read"])
 
 
 def _staged(sort: Sort, row: Row, fields: Sequence[str]) -> tuple[int, str, str, int, str]:

@@ -217,19 +217,19 @@ SELECT jsonb_build_object('number', number, 'at', at, 'who', who, 'what', what, 
 -- Nobody else changes what an import compares itself with; reading goes on.
 LOCK TABLE districts, enterprises, zones, contacts, devices IN SHARE ROW EXCLUSIVE MODE;
 
--- name: clear_stage
+-- name: clear_merged
 -- What the file before left.
-DROP TABLE IF EXISTS pg_temp.staged, pg_temp.merged;
+DROP TABLE IF EXISTS pg_temp.merged;
 
 -- name: stage
--- Where an import puts the rows that it has read: number in the file, key, and what the file says.
+-- Where an import puts the rows that it has read: file, number in it, key, and what it says.
 CREATE TEMP TABLE staged (
-    number integer NOT NULL, enterprise text NOT NULL, key text NOT NULL, id bigint NOT NULL, body jsonb NOT NULL
+    tab integer NOT NULL, number integer NOT NULL, enterprise text NOT NULL, key text NOT NULL, id bigint NOT NULL, body jsonb NOT NULL
 ) ON COMMIT DROP;
 
 -- name: stage_rows
 -- The rows themselves.
-COPY staged (number, enterprise, key, id, body) FROM STDIN;
+COPY staged (tab, number, enterprise, key, id, body) FROM STDIN;
 
 -- name: stage_is_read
 -- So that the planner knows how many there are.
@@ -238,51 +238,56 @@ ANALYZE staged;
 -- name: unknown_districts
 -- Rows whose district is not there.
 SELECT number, body->>'district' FROM staged
- WHERE body ? 'district' AND NOT EXISTS (SELECT FROM districts WHERE code = body->>'district') ORDER BY number;
+ WHERE tab = %(tab)s AND body ? 'district' AND NOT EXISTS (SELECT FROM districts WHERE code = body->>'district')
+ ORDER BY number;
 
 -- name: unknown_enterprises
 -- Rows whose enterprise is not there.
 SELECT number, enterprise FROM staged
- WHERE NOT EXISTS (SELECT FROM enterprises WHERE code = staged.enterprise) ORDER BY number;
+ WHERE tab = %(tab)s AND NOT EXISTS (SELECT FROM enterprises WHERE code = staged.enterprise) ORDER BY number;
 
 -- name: unknown_zones
 -- Devices whose zone is not there.
 SELECT number, body->>'zone' FROM staged
- WHERE body->>'zone' <> ''
+ WHERE tab = %(tab)s AND body->>'zone' <> ''
    AND NOT EXISTS (SELECT FROM zones z WHERE z.enterprise = staged.enterprise AND z.zone = body->>'zone')
  ORDER BY number;
 
 -- name: unstage
 -- Rows that are refused.
-DELETE FROM staged WHERE number = ANY (%(numbers)s);
+DELETE FROM staged WHERE tab = %(tab)s AND number = ANY (%(numbers)s);
 
 -- name: merge_districts
 -- What there is and what there shall be.
 CREATE TEMP TABLE merged ON COMMIT DROP AS
 SELECT s.number, '' AS enterprise, s.key, s.id, to_jsonb(d) AS before,
        %(defaults)s::text::jsonb || coalesce(to_jsonb(d), '{}') || s.body AS after
-  FROM staged s LEFT JOIN districts d ON d.code = s.key;
+  FROM staged s LEFT JOIN districts d ON d.code = s.key
+ WHERE s.tab = %(tab)s;
 
 -- name: merge_enterprises
 -- What there is and what there shall be.
 CREATE TEMP TABLE merged ON COMMIT DROP AS
 SELECT s.number, s.key AS enterprise, s.key, s.id, to_jsonb(e) - 'version' - 'added_at' AS before,
        %(defaults)s::text::jsonb || coalesce(to_jsonb(e) - 'version' - 'added_at', '{}') || s.body AS after
-  FROM staged s LEFT JOIN enterprises e ON e.code = s.key;
+  FROM staged s LEFT JOIN enterprises e ON e.code = s.key
+ WHERE s.tab = %(tab)s;
 
 -- name: merge_zones
 -- What there is and what there shall be.
 CREATE TEMP TABLE merged ON COMMIT DROP AS
 SELECT s.number, s.enterprise, s.key, s.id, to_jsonb(z) AS before,
        %(defaults)s::text::jsonb || coalesce(to_jsonb(z), '{}') || s.body AS after
-  FROM staged s LEFT JOIN zones z ON z.enterprise = s.enterprise AND z.zone = s.key;
+  FROM staged s LEFT JOIN zones z ON z.enterprise = s.enterprise AND z.zone = s.key
+ WHERE s.tab = %(tab)s;
 
 -- name: merge_contacts
 -- What there is and what there shall be.
 CREATE TEMP TABLE merged ON COMMIT DROP AS
 SELECT s.number, s.enterprise, s.key, s.id, to_jsonb(c) AS before,
        %(defaults)s::text::jsonb || coalesce(to_jsonb(c), '{}') || s.body AS after
-  FROM staged s LEFT JOIN contacts c ON c.enterprise = s.enterprise AND c."order" = s.key::smallint;
+  FROM staged s LEFT JOIN contacts c ON c.enterprise = s.enterprise AND c."order" = s.key::smallint
+ WHERE s.tab = %(tab)s;
 
 -- name: merge_devices
 -- What there is and what there shall be; the trade is the enterprise's where no other is said.
@@ -295,7 +300,8 @@ SELECT number, enterprise, key, id, before,
           LEFT JOIN (SELECT enterprise, device,
                             (facts - 'type') || jsonb_build_object('zone', zone, 'name', name, 'name_en', name_en) AS known
                        FROM devices) d ON d.enterprise = s.enterprise AND d.device = s.key
-          LEFT JOIN enterprises e ON e.code = s.enterprise) AS both_;
+          LEFT JOIN enterprises e ON e.code = s.enterprise
+         WHERE s.tab = %(tab)s) AS both_;
 
 -- name: count_merged
 -- How many are new, another than before, and the same.
