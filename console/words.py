@@ -38,7 +38,7 @@ class Words:
         heads = tuple(group + "." for group in groups)
         return {key: text for key, text in self._table.items() if key in groups or key.startswith(heads)}
 
-    def keys(self) -> set[str]:
+    def all_keys(self) -> set[str]:
         return set(self._table)
 
     def name(self, own: str, english: str) -> str:
