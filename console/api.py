@@ -18,6 +18,7 @@ from console import (
     api_accounts,
     api_alarms,
     api_devices,
+    api_messages,
     api_registry,
     api_registry_devices,
     api_registry_files,
@@ -36,6 +37,7 @@ _SHAPES: tuple[type, ...] = (
     *api_alarms.SHAPES,
     *api_stream.SHAPES,
     *api_devices.SHAPES,
+    *api_messages.SHAPES,
     *api_registry.SHAPES,
     *api_registry_devices.SHAPES,
     *api_registry_files.SHAPES,
@@ -94,6 +96,8 @@ def _routers(services: Services) -> Iterator[APIRouter]:
         yield api_registry.registry_router(services.directory)
         yield api_registry_devices.registered_devices_router(services.directory)
         yield api_registry_files.registry_files_router(services.directory)
+    if services.trials is not None:
+        yield api_messages.messages_router(services.trials)
     if services.risk is not None:
         yield api_risk.risk_router(services.risk)
     if services.rules is not None:

@@ -1,4 +1,4 @@
-"""`/api/v1` of messages: what one would say, and test messages."""
+"""`/api/v1` of messages: what one would say, and a test message to oneself or to a contact."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from console.guard import viewer_of
 from schemas.alarms import Grade, Kind
 
 SHAPES = (Preview, TestMessage)
-_ERRORS = (400, 401, 403, 404, 409, 503)
+Order = Annotated[int, Path(ge=1, le=99, description="1 is told first.")]
 
 
 def messages_router(trials: Trials) -> APIRouter:
     router = APIRouter(tags=["messages"])
 
     @router.get(
-        "/enterprises/{code}/message",
-        responses=answers(Preview, 400, 401, 403, 404, 503),
-        summary="What a contact would read of an alarm there, with what it costs as SMS.",
+        "/enterprises/{code}/preview",
+        responses=answers(Preview, 400, 401, 403, 404, 503, cached=True),
+        summary="What a contact would read of an alarm there, and what a carrier would count.",
     )
     def preview(
         request: Request,
         code: Code,
-        kind: Kind = Kind.FIRE,
+        kind: Annotated[Kind, Query()] = Kind.FIRE,
         grade: Annotated[Literal["blue", "yellow", "orange", "red"], Query()] = "red",
         language: Annotated[Literal["zh", "en"], Query()] = "zh",
         channel: Annotated[Literal["sms", "journal", "webhook"], Query()] = "sms",
@@ -34,23 +34,21 @@ def messages_router(trials: Trials) -> APIRouter:
         return answer(request, trials.preview(viewer_of(request), code, kind, Grade.of(grade), language, channel))
 
     @router.post(
-        "/enterprises/{code}/contacts/{order}/test",
+        "/messages/test",
         status_code=202,
-        responses=answers(TestMessage, *_ERRORS, status=202),
-        summary="Send a contact a test message; once a minute at most.",
-    )
-    def test_contact(
-        request: Request, code: Code, order: Annotated[int, Path(ge=1, le=99, description="1 is told first.")]
-    ) -> Response:
-        return answer(request, trials.test_contact(viewer_of(request), code, order), 202)
-
-    @router.post(
-        "/me/test-message",
-        status_code=202,
-        responses=answers(TestMessage, 401, 409, 503, status=202),
-        summary="Send yourself a test message; once a minute at most.",
+        responses=answers(TestMessage, 401, 403, 409, 503, status=202),
+        summary="A test message to one's own phone, once a minute at most.",
     )
     def test_message(request: Request) -> Response:
         return answer(request, trials.test_message(viewer_of(request)), 202)
+
+    @router.post(
+        "/enterprises/{code}/contacts/{order}/test",
+        status_code=202,
+        responses=answers(TestMessage, 400, 401, 403, 404, 409, 503, status=202),
+        summary="A test message to a contact, once a minute at most.",
+    )
+    def test_contact(request: Request, code: Code, order: Order) -> Response:
+        return answer(request, trials.test_contact(viewer_of(request), code, order), 202)
 
     return router

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from alerting.people import NotPossible, UnknownAlarm, UnknownCommand
+from alerting.trials import UnknownPlace
 from ingest.payloads import UnknownDevice, UnknownMessage
 from registry.account_rows import UnknownAccount, UnknownKey
 from registry.accounts import LinkRefused, LockedOut, LoginRefused
@@ -40,7 +41,16 @@ CODES: dict[str, int] = {
     "away": 503,
 }
 """code → HTTP status."""
-_UNKNOWN = (UnknownCommand, UnknownAccount, UnknownKey, UnknownDevice, UnknownMessage, UnknownRisk, NotThere)
+_UNKNOWN = (
+    UnknownCommand,
+    UnknownAccount,
+    UnknownKey,
+    UnknownDevice,
+    UnknownMessage,
+    UnknownPlace,
+    UnknownRisk,
+    NotThere,
+)
 _CODE_OF_STATUS = {status: code for code, status in CODES.items()}
 
 SCHEMA: dict[str, Any] = {

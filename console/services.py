@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alerting.people import People
+from alerting.trials import Trials
 from console.house_health import HouseHealth
 from console.live import Live
 from console.rulebook import Rulebook
@@ -29,8 +30,9 @@ class Services:
     risk: RiskBook | None = None
     rules: Rulebook | None = None
     health: HouseHealth | None = None
+    trials: Trials | None = None
 
     def closers(self) -> list[Callable[[], None]]:
         """What ends the connections of all of them but `people`, whose maker ends it."""
-        held = (self.accounts, self.directory, self.payloads, self.places, self.risk, self.health)
+        held = (self.accounts, self.directory, self.payloads, self.places, self.risk, self.health, self.trials)
         return [one.close for one in held if one is not None]

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from alerting.people import People
+from alerting.texts import load_texts
+from alerting.trials import Trials
 from console.api import make_api
 from console.house_health import HouseHealth
 from console.live import Live
@@ -36,10 +38,12 @@ def all_services(dsn: str) -> Iterator[Services]:
         accounts: Accounts = make_accounts(dsn)
         directory, places, risk = Directory(dsn), PlaceBook(dsn), RiskBook(dsn)
         payloads, health = make_payloads(dsn), HouseHealth(dsn)
-        for one in (people, accounts, directory, places, risk, payloads, health):
+        trials = Trials(dsn, load_texts(), HandClock())
+        for one in (people, accounts, directory, places, risk, payloads, health, trials):
             stack.callback(one.close)
         yield Services(
-            people, Live(dsn, people), accounts, directory, payloads, places, risk, Rulebook(dsn), health
+            people, Live(dsn, people), accounts, directory, payloads, places, risk, Rulebook(dsn), health,
+            trials,
         )  # fmt: skip
 
 

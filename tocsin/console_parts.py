@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 from alerting.answering import Answering
 from alerting.composer import Reply
 from alerting.people import People
+from alerting.texts import load_texts
+from alerting.trials import Trials
 from console.api import make_api
 from console.app import make_console
 from console.health import Troubles
@@ -56,11 +58,12 @@ class ConsoleParts:
         self.risk = RiskBook(dsn)
         self.rules = Rulebook(dsn)
         self.health = HouseHealth(dsn, ask=main, folder=data)
+        self.trials = Trials(dsn, load_texts(), now_us, self._reply)
         self.live = Live(dsn, self.people)
         self.watch = Watch(dsn)
         self.services = Services(
             self.people, self.live, self.accounts, self.directory, self.payloads, self.places, self.risk, self.rules,
-            self.health,
+            self.health, self.trials,
         )  # fmt: skip
         crew.start("live", self.live.run, self.live.stop)
         crew.start("watch", self.watch.run, self.watch.stop)
@@ -97,3 +100,4 @@ class ConsoleParts:
         self.places.close()
         self.risk.close()
         self.health.close()
+        self.trials.close()

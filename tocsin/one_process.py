@@ -17,12 +17,14 @@ from dataclasses import dataclass
 import structlog
 
 from alerting.channels.mqtt_events import MqttEvents
+from alerting.composer import Reply
 from alerting.desk import Desk
 from alerting.heartbeat import Heartbeat
 from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
 from alerting.people import People
 from alerting.texts import load_texts
+from alerting.trials import Trials
 from console.api import make_api
 from console.house_health import HouseHealth
 from console.live import Live
@@ -288,6 +290,7 @@ class OneProcess(Process):
             make_payloads(self.dsn),
             risk=RiskBook(self.dsn),
             rules=Rulebook(self.dsn),
+            trials=Trials(self.dsn, load_texts(), self._now_us, Reply(settings.public_url, settings.duty_phone)),
             health=HouseHealth(self.dsn, ask=self.standings.troubles, folder=settings.data),
         )
         self._closers += services.closers()

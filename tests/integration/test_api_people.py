@@ -246,3 +246,14 @@ def test_the_list_of_an_owner_is_the_owners(room: Room) -> None:
                 asked = {"state": state, "order": order}
                 found = asker("GET", "/api/v1/alarms", params=asked).json()["alarms"]
                 assert {alarm["enterprise"] for alarm in found} == shops
+
+
+def test_a_message_is_read_before_anybody_is_told(room: Room) -> None:
+    """Whoever enters a contact wants to know what they will read, and what it will cost."""
+    wang = room["wang"]
+    path = "/api/v1/enterprises/shop-1/preview"
+    shown = wang("GET", path, params={"kind": "gas", "grade": "orange", "language": "zh"}).json()
+    assert "老王饭店" in shown["text"] and shown["segments"] >= 1 and shown["alphabet"] == "UCS-2"
+    assert wang("GET", "/api/v1/enterprises/shop-2/preview").status_code == 404
+    assert wang("POST", "/api/v1/messages/test").status_code == 409, "the account has no phone"
+    assert wang("POST", "/api/v1/enterprises/shop-1/contacts/1/test").status_code == 404

@@ -116,18 +116,22 @@ def test_a_program_hears_what_stands_and_then_what_changes(dsn: str, tale: Tale)
 def test_a_cut_from_the_database_is_said_and_nothing_old_is_sent(dsn: str, tale: Tale) -> None:
     """Silence would look like calm."""
     (key,) = tale.tell(event(State.RAISED, Grade.RED, latched=True))
-    with CutLink(dsn) as link, all_services(link.dsn) as services, served(services) as address:
-        with listening(address) as heard:
-            whole = next(heard)
-            link.decide = lambda packet: Fate.SWALLOW
-            link.cut()
-            cut = next(heard)
-            assert (cut.name, cut.data["as_of_us"]) == ("cut", whole.data["as_of_us"])
-            tale.tell(event(State.CLEARED, Grade.RED, step=2, latched=True))
-            link.decide = lambda packet: Fate.PASS
-            back, change = next(heard), next(heard)
-            assert (back.name, change.name) == ("back", "changes")
-            assert [(alarm["key"], alarm["state"]) for alarm in change.data["changed"]] == [(key, "cleared")]
+    with (
+        CutLink(dsn) as link,
+        all_services(link.dsn) as services,
+        served(services) as address,
+        listening(address) as heard,
+    ):
+        whole = next(heard)
+        link.decide = lambda packet: Fate.SWALLOW
+        link.cut()
+        cut = next(heard)
+        assert (cut.name, cut.data["as_of_us"]) == ("cut", whole.data["as_of_us"])
+        tale.tell(event(State.CLEARED, Grade.RED, step=2, latched=True))
+        link.decide = lambda packet: Fate.PASS
+        back, change = next(heard), next(heard)
+        assert (back.name, change.name) == ("back", "changes")
+        assert [(alarm["key"], alarm["state"]) for alarm in change.data["changed"]] == [(key, "cleared")]
 
 
 def test_a_stream_ends_with_the_key_that_opened_it(dsn: str, tale: Tale, monkeypatch: pytest.MonkeyPatch) -> None:
