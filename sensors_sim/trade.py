@@ -82,7 +82,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Naming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pairs of Chinese and English: a name is a word of `names/words.toml` with one of these endings."""
+    """Pairs of Chinese and English: a name is two sounds of `words.toml` with one of these endings."""
 
     endings: tuple[tuple[str, str], ...]
 
