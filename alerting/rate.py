@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+_ROUNDING = 1e-6
+"""A wait that is too short for the clock to see would be asked for again and again."""
+
 
 class Bucket:
     """Filled at `rate_per_s`; a second's worth, and one at least, may go at once after a quiet time."""
@@ -23,7 +26,7 @@ class Bucket:
             if self._at_s is not None:
                 self._tokens = min(self._tokens + max(now_s - self._at_s, 0.0) * self._rate_per_s, self._most)
             self._at_s = now_s
-            if self._tokens >= 1.0:
+            if self._tokens >= 1.0 - _ROUNDING:
                 self._tokens -= 1.0
                 return 0.0
             return (1.0 - self._tokens) / self._rate_per_s

@@ -142,6 +142,8 @@ class ChannelFacts(msgspec.Struct, frozen=True):
     """Acceptance means that it stands before the person."""
     rate_per_s: float | None = None
     """Messages that it takes a second, over all recipients; None: as many as come."""
+    kept: bool = False
+    """What it takes stays in the house, where others read it: no link that acknowledges goes with it."""
     short: bool = False
     """A message is paid and read by the segment: the short text, with a link, is made for it."""
 
