@@ -224,7 +224,8 @@ DROP TABLE IF EXISTS pg_temp.merged;
 -- name: stage
 -- Where an import puts the rows that it has read: file, number in it, key, and what it says.
 CREATE TEMP TABLE staged (
-    tab integer NOT NULL, number integer NOT NULL, enterprise text NOT NULL, key text NOT NULL, id bigint NOT NULL, body jsonb NOT NULL
+    tab integer NOT NULL, number integer NOT NULL, enterprise text NOT NULL, key text NOT NULL, id bigint NOT NULL,
+    body jsonb NOT NULL
 ) ON COMMIT DROP;
 
 -- name: stage_rows
@@ -297,8 +298,8 @@ SELECT number, enterprise, key, id, before,
   FROM (SELECT s.number, s.enterprise, s.key, s.id, e.trade, known AS before,
                %(defaults)s::text::jsonb || coalesce(known, '{}') || s.body AS after
           FROM staged s
-          LEFT JOIN (SELECT enterprise, device,
-                            (facts - 'type') || jsonb_build_object('zone', zone, 'name', name, 'name_en', name_en) AS known
+          LEFT JOIN (SELECT enterprise, device, (facts - 'type') || jsonb_build_object(
+                                'zone', zone, 'name', name, 'name_en', name_en) AS known
                        FROM devices) d ON d.enterprise = s.enterprise AND d.device = s.key
           LEFT JOIN enterprises e ON e.code = s.enterprise
          WHERE s.tab = %(tab)s) AS both_;
