@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -88,6 +89,8 @@ class ConsoleChild:
                 self._child = spawn(self._settings, self._socket)
             begun = time.monotonic()
             code = self._child.wait()
+            with self._lock:
+                _hang_up(self._child)
             if self._stopping.is_set():
                 return
             in_a_row = 0 if time.monotonic() - begun > _WELL_S else in_a_row
@@ -100,8 +103,8 @@ class ConsoleChild:
         """Closing the child's lifeline asks it to end."""
         with self._lock:
             self._stopping.set()
-            if self._child is not None and self._child.stdin is not None:
-                self._child.stdin.close()
+            if self._child is not None:
+                _hang_up(self._child)
 
     def kill(self) -> None:
         """For a child that did not end in time."""
@@ -109,3 +112,10 @@ class ConsoleChild:
         if self._child is not None and self._child.poll() is None:
             self._child.kill()
             self._child.wait()
+
+
+def _hang_up(child: subprocess.Popen[bytes]) -> None:
+    """Close its lifeline."""
+    if child.stdin is not None:
+        with suppress(BrokenPipeError):
+            child.stdin.close()

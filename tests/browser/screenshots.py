@@ -24,7 +24,7 @@ from tests.waiting import until
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-PATIENCE_MS = 120_000
+PATIENCE_MS = 60_000
 LOOKS = [
     (device, language, light)
     for device in ("desk", "phone")

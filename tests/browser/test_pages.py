@@ -1,0 +1,78 @@
+"""Every page in a real browser: on a narrow phone, for each role, and the guide of a newcomer."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from console.pages import PAGES
+from schemas.viewers import Role, Viewer
+from tests.browser.conftest import Opened
+from tests.browser.watch_room import PEOPLE, WatchRoom
+
+MENU = [page.path for page in PAGES if page.icon] + ["/me"]
+NARROW = {"width": 360, "height": 740}
+
+
+@pytest.mark.parametrize("light", ["light", "dark"])
+def test_no_page_is_wider_than_a_narrow_phone(room: WatchRoom, open_as: Opened, light: str) -> None:
+    """Who reads a fire on the street does not scroll sideways."""
+    room.burn(room.enterprise(f"narrow-{light}", "一家名字很长很长很长很长很长很长的面馆有限责任公司"))
+    key = room.alarm(f"narrow-{light}")["key"]
+    page = open_as("chief", "/", viewport=NARROW, color_scheme=light)
+    for path in [*MENU, f"/alarms/{key}", "/enterprises/shop-1"]:
+        page.goto(room.url + path)
+        expect(page.locator('body[data-line="live"]')).to_have_count(1)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= NARROW["width"], f"{path} is {wide} wide"
+
+
+@pytest.mark.parametrize("login", PEOPLE)
+def test_each_role_finds_the_pages_of_its_menu_and_no_others(room: WatchRoom, open_as: Opened, login: str) -> None:
+    """A menu that leads to a refusal is an insult; a page that it hides must refuse all the same."""
+    role, sees = PEOPLE[login]
+    viewer = Viewer(login, role, **sees)
+    page = open_as(login, "/me")
+    shown = page.locator(".t-nav a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    assert shown == [one.path for one in PAGES if one.icon and (one.act is None or viewer.may(one.act))]
+    for one in PAGES:
+        if not one.icon or one.path == "/":
+            continue
+        answer = room.api("GET", one.path, login=login)
+        refused = "Your role may not open this page" in answer.text
+        assert answer.status_code == 200
+        assert refused is not (one.act is None or viewer.may(one.act)), one.path
+    if role is Role.INTEGRATOR:
+        page.goto(room.url)
+        page.wait_for_url("**/devices*")
+
+
+def test_the_guide_follows_a_newcomer_from_the_quiet_to_the_reset(room: WatchRoom, open_as: Opened) -> None:
+    """It walks with what they really do."""
+    code = room.enterprise("guide-1")
+    page = open_as("second", f"/?guide=1&text={code}", new=True)
+    guide = page.get_by_test_id("guide")
+    expect(guide).to_be_visible()
+    assert "guide" not in page.url
+    room.burn(code)
+    expect(guide).to_contain_text("2 / 4")
+    page.locator('[data-testid="alarm"] .w-title').click()
+    page.wait_for_url("**/alarms/*")
+    expect(guide).to_contain_text("3 / 4")
+    page.get_by_test_id("acknowledge").click()
+    expect(guide).to_contain_text("over, waits for reset")
+    room.cool(code)
+    page.get_by_test_id("reset").click()
+    expect(guide).to_contain_text("Done")
+    guide.get_by_role("button").click()
+    expect(guide).to_have_count(0)
+
+
+def test_an_alarm_of_somebody_else_is_not_there(room: WatchRoom, open_as: Opened) -> None:
+    """What is outside the scope is never said to be forbidden."""
+    code = room.enterprise("foreign-1")
+    room.burn(code)
+    key = room.alarm(code)["key"]
+    page = open_as("owner", f"/alarms/{key}")
+    expect(page.locator(".t-message")).to_contain_text("Not found")
+    assert code not in page.content()
