@@ -25,12 +25,11 @@ from scoring.risk_state import apply_acknowledgement, apply_event, apply_facts, 
 from streams import risk_rows as rows
 from streams.log.session import connect
 from streams.risk_rows import Asked, Connection
-from streams.risk_strain import circuits_of, next_look, strain_of
+from streams.risk_strain import Hourly, circuits_of, slot_of, strain_of
 from streams.risk_turn import Happened, Kept, live_through
 
 SETTLE_US = 2_000_000
 _AT_ONCE = 500
-_STRAINED_AT_ONCE = 100
 _OURSELVES = "tocsin"
 """The engine's alarms about the house itself are of no enterprise."""
 _SAY_AGAIN, _SAY_AGAIN_US = 5_000, 60_000_000
@@ -75,6 +74,7 @@ class RiskKeeper:
         self._failpoint = failpoint
         self._connection: Connection | None = None
         self._owner: int | None = None
+        self._hourly = Hourly()
         self._stopping = threading.Event()
         self._trouble = "starting"
         self.position = 0
@@ -117,9 +117,13 @@ class RiskKeeper:
         """One turn; True when there may be more to do at once. Raises ServiceAway or Fenced."""
         owner = self._begin() if self._owner is None else self._owner
         self._say()
+        slots = self._hourly.due(self._clock())
         with self._edge() as connection:
-            if not rows.has_work(connection, self._partition, self._clock() - SETTLE_US):
-                return False
+            strained = rows.in_slots(connection, self._partition, slots) if slots else []
+            if not strained:
+                self._hourly.done(slots)
+                if not rows.has_work(connection, self._partition, self._clock() - SETTLE_US):
+                    return len(slots) > 1
         with self._edge() as connection, connection.transaction():
             position = rows.hold(connection, self._partition, owner)
             unsorted = rows.sort_inbox(connection, _AT_ONCE)
@@ -131,7 +135,6 @@ class RiskKeeper:
                 # What is still to be read may be earlier than what is due.
                 until_us = min(until_us, events[-1][1].now_us)
             due = rows.due(connection, self._partition, until_us, _AT_ONCE)
-            strained = rows.strain_due(connection, self._partition, until_us, _STRAINED_AT_ONCE)
             told = [event for _, event in events if event.enterprise != _OURSELVES]
             codes = dict.fromkeys([*(e.enterprise for e in told), *(a.enterprise for a in asked), *due, *strained])
             turn = _Turn(list(codes), told, asked, strained, now_us, until_us)
@@ -146,8 +149,10 @@ class RiskKeeper:
             self._failpoint("before_risk_commit")
         self._failpoint("after_risk_commit")
         self.position = position
+        if strained:
+            self._hourly.done(slots)
         self._count(kept)
-        return _AT_ONCE in (unsorted, len(events), len(asked), len(due)) or len(strained) == _STRAINED_AT_ONCE
+        return _AT_ONCE in (unsorted, len(events), len(asked), len(due)) or len(slots) > 1
 
     def _begin(self) -> int:
         """Take the place over, and remember what an earlier keeper may have died before it was published."""
@@ -169,10 +174,9 @@ class RiskKeeper:
         """Every enterprise of the turn through what happened to it; those of which there is something to write."""
         kept = rows.load(connection, turn.codes)
         happened: dict[str, list[Happened]] = {code: [] for code in turn.codes}
-        self._take_facts(connection, turn, kept, happened)
-        if turn.strained:
-            for code, strain in strain_of(connection, turn.strained, turn.now_us).items():
-                kept[code].strain_us, kept[code].touched = next_look(code, turn.now_us), True
+        strained = dict.fromkeys([*turn.strained, *self._take_facts(connection, turn, kept, happened)])
+        if strained:
+            for code, strain in strain_of(connection, list(strained), turn.now_us).items():
                 happened[code].append(Happened(turn.now_us, partial(apply_strain, strain=strain)))
         for event in turn.events:
             happened[event.enterprise].append(Happened(event.now_us, partial(apply_event, event=event)))
@@ -189,12 +193,15 @@ class RiskKeeper:
 
     def _take_facts(
         self, connection: Connection, turn: _Turn, kept: dict[str, Kept], happened: dict[str, list[Happened]]
-    ) -> None:
-        """What the registry says of enterprises that are new here, or of which it says something new."""
+    ) -> list[str]:
+        """What the registry says of enterprises that are new here, or of which it says something new.
+
+        Returns those of them that have circuits.
+        """
         fresh = {code for code, book in kept.items() if book.state.colour == 0}
         codes = sorted(fresh | {one.enterprise for one in turn.asked if one.what == "facts"})
         if not codes:
-            return
+            return []
         electrical = circuits_of(connection, codes)
         for code, found in rows.facts_of(connection, codes).items():
             at_us = turn.now_us
@@ -202,10 +209,10 @@ class RiskKeeper:
                 # They held before anything that we know of happened.
                 at_us = min([at_us, *(event.now_us for event in turn.events if event.enterprise == code)])
             happened[code].append(Happened(at_us, partial(apply_facts, facts=found, at_us=at_us)))
-            if code not in electrical:
-                kept[code].strain_us = None
-            elif kept[code].strain_us is None:
-                kept[code].strain_us, kept[code].touched = turn.now_us, True
+            kept[code].slot = slot_of(code) if code in electrical else None
+            # Also when no fact that counts is another: the district may be.
+            kept[code].touched = True
+        return list(electrical)
 
     def _count(self, kept: Sequence[Kept]) -> None:
         self.turns += 1

@@ -37,7 +37,6 @@ _PEEK = """
         OR EXISTS (SELECT FROM risk_inbox WHERE partition = %(partition)s)
         OR EXISTS (SELECT FROM risk_inbox WHERE partition IS NULL)
         OR EXISTS (SELECT FROM risk WHERE partition = %(partition)s AND due_us <= %(until_us)s)
-        OR EXISTS (SELECT FROM risk WHERE partition = %(partition)s AND strain_us <= %(until_us)s)
 """
 _MOVE = "UPDATE positions SET position = %s WHERE consumer = %s AND partition = %s"
 _EVENTS = "SELECT seq, body::text FROM alarm_events WHERE partition = %s AND seq > %s ORDER BY seq LIMIT %s"
@@ -55,14 +54,14 @@ _INBOX = """
 """
 _EMPTY_INBOX = "DELETE FROM risk_inbox WHERE number = ANY(%s)"
 _DUE = "SELECT enterprise FROM risk WHERE partition = %s AND due_us <= %s ORDER BY due_us LIMIT %s"
-_STRAIN_DUE = "SELECT enterprise FROM risk WHERE partition = %s AND strain_us <= %s ORDER BY strain_us LIMIT %s"
+_IN_SLOTS = "SELECT enterprise FROM risk WHERE partition = %s AND slot = ANY(%s)"
 _RECENT = """
     SELECT DISTINCT enterprise FROM risk_history
      WHERE partition = %(partition)s
        AND at_us > (SELECT max(at_us) FROM risk_history WHERE partition = %(partition)s) - %(within_us)s
      LIMIT %(limit)s
 """
-_LOAD = "SELECT enterprise, state, due_us, next_us, strain_us, score FROM risk WHERE enterprise = ANY(%s)"
+_LOAD = "SELECT enterprise, state, due_us, next_us, slot, score FROM risk WHERE enterprise = ANY(%s)"
 _FACTS = """
     SELECT c.code, e.code IS NOT NULL, e.trade, e.built, e.wired, e.open_flame, e.flammables, e.area_m2, e.people,
            (SELECT count(*) FROM (SELECT device FROM devices WHERE enterprise = c.code
@@ -73,18 +72,18 @@ _FACTS = """
 """
 _WRITE = """
     INSERT INTO risk (enterprise, partition, district, trade, score, colour, since_us, as_of_us, next_us, due_us,
-                      strain_us, state)
+                      slot, state)
     SELECT enterprise, %(partition)s, coalesce(e.district, ''), coalesce(e.trade, ''), score, colour, since_us,
-           as_of_us, next_us, due_us, strain_us, state
+           as_of_us, next_us, due_us, slot, state
       FROM unnest(%(enterprise)s::text[], %(score)s::float8[], %(colour)s::smallint[], %(since_us)s::bigint[],
-                  %(as_of_us)s::bigint[], %(next_us)s::bigint[], %(due_us)s::bigint[], %(strain_us)s::bigint[],
+                  %(as_of_us)s::bigint[], %(next_us)s::bigint[], %(due_us)s::bigint[], %(slot)s::smallint[],
                   %(state)s::bytea[])
-           AS r (enterprise, score, colour, since_us, as_of_us, next_us, due_us, strain_us, state)
+           AS r (enterprise, score, colour, since_us, as_of_us, next_us, due_us, slot, state)
       LEFT JOIN enterprises AS e ON e.code = r.enterprise
     ON CONFLICT (enterprise) DO UPDATE SET
         partition = excluded.partition, district = excluded.district, trade = excluded.trade, score = excluded.score,
         colour = excluded.colour, since_us = excluded.since_us, as_of_us = excluded.as_of_us,
-        next_us = excluded.next_us, due_us = excluded.due_us, strain_us = excluded.strain_us, state = excluded.state
+        next_us = excluded.next_us, due_us = excluded.due_us, slot = excluded.slot, state = excluded.state
 """
 _FORGET = "DELETE FROM risk WHERE enterprise = ANY(%s)"
 _WRITE_HISTORY = """
@@ -166,9 +165,9 @@ def due(connection: Connection, partition: int, until_us: int, limit: int) -> li
     return [code for (code,) in connection.execute(_DUE, (partition, until_us, limit)).fetchall()]
 
 
-def strain_due(connection: Connection, partition: int, until_us: int, limit: int) -> list[str]:
-    """Enterprises whose circuits are to be looked at again."""
-    return [code for (code,) in connection.execute(_STRAIN_DUE, (partition, until_us, limit)).fetchall()]
+def in_slots(connection: Connection, partition: int, slots: Sequence[int]) -> list[str]:
+    """Enterprises whose circuits are looked at in these seconds of the hour."""
+    return [code for (code,) in connection.execute(_IN_SLOTS, (partition, list(slots))).fetchall()]
 
 
 def changed_last(connection: Connection, partition: int, within_us: int, limit: int) -> list[str]:
@@ -181,8 +180,8 @@ def load(connection: Connection, enterprises: Iterable[str]) -> dict[str, Kept]:
     """Those that are asked for; an enterprise without a row has an empty state."""
     kept = {code: Kept(code, RiskState()) for code in enterprises}
     with connection.cursor(binary=True) as cursor:
-        for code, state, due_us, next_us, strain_us, score in cursor.execute(_LOAD, (list(kept),)).fetchall():
-            kept[code] = Kept(code, decode_state(state), due_us, next_us, strain_us, score)
+        for code, state, due_us, next_us, slot, score in cursor.execute(_LOAD, (list(kept),)).fetchall():
+            kept[code] = Kept(code, decode_state(state), due_us, next_us, slot, score)
     return kept
 
 
@@ -220,7 +219,7 @@ def write(connection: Connection, partition: int, kept: Sequence[Kept]) -> None:
         "as_of_us": [one.state.as_of_us for one in kept],
         "next_us": [one.next_us for one in kept],
         "due_us": [one.due_us for one in kept],
-        "strain_us": [one.strain_us for one in kept],
+        "slot": [one.slot for one in kept],
         "state": [encode_state(one.state) for one in kept],
     }
     connection.execute(_WRITE, {"partition": partition, **columns})

@@ -17,6 +17,9 @@ from scoring.risk_table import HOUR_US, RiskTable, risk_table
 from streams.risk_rows import Connection
 
 HOURS = 24
+_SLOTS = 3_600
+_SLOTS_AT_ONCE = 10
+_MISSED_S = 60
 _CLOSED_AFTER_US = HOUR_US
 """By then an hour that is over has its row."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,10 +70,26 @@ def strain_of(connection: Connection, enterprises: Sequence[str], now_us: int) -
     return {code: _strain(circuits.get(code, []), hours) for code in enterprises}
 
 
-def next_look(enterprise: str, now_us: int) -> int:
-    """When its circuits are looked at next: once an hour, each enterprise at a minute of its own."""
-    slot = id_of(enterprise) % HOUR_US
-    return (now_us - slot) // HOUR_US * HOUR_US + slot + HOUR_US
+def slot_of(enterprise: str) -> int:
+    """The second of the hour at which its circuits are looked at: all of them, spread over the hour."""
+    return id_of(enterprise) % _SLOTS
+
+
+class Hourly:
+    """Which seconds of the hour are due. Kept in memory: a restart begins a minute before, so that little is missed."""
+
+    def __init__(self) -> None:
+        self._until_s: int | None = None
+
+    def due(self, now_us: int) -> list[int]:
+        """Slots to be looked at now, at most some seconds' worth; told again until they are `done`."""
+        now_s = now_us // 1_000_000
+        if self._until_s is None or not 0 <= now_s - self._until_s <= _SLOTS:
+            self._until_s = now_s - _MISSED_S
+        return [second % _SLOTS for second in range(self._until_s, min(now_s, self._until_s + _SLOTS_AT_ONCE))]
+
+    def done(self, slots: Sequence[int]) -> None:
+        self._until_s = (self._until_s or 0) + len(slots)
 
 
 def _strain(circuits: Sequence[Circuit], hours: dict[int, tuple[int, int]]) -> Strain | None:

@@ -48,8 +48,8 @@ class Kept:
     state: RiskState
     due_us: int | None = None
     next_us: int | None = None
-    strain_us: int | None = None
-    """When its circuits are looked at next; None: it has none."""
+    slot: int | None = None
+    """Second of the hour at which its circuits are looked at; None: it has none."""
     score: float = 0.0
     touched: bool = False
     """There is something to write."""

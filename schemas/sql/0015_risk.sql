@@ -14,14 +14,14 @@ CREATE TABLE risk (
     as_of_us   bigint           NOT NULL,
     next_us    bigint,                     -- when the colour would change by itself
     due_us     bigint,                     -- when the keeper looks at it again, if nothing happens before
-    strain_us  bigint,                     -- when its circuits are looked at next; none: it has none
+    slot       smallint,                   -- second of the hour at which its circuits are looked at; none: it has none
     state      bytea            NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX risk_worst_first ON risk (colour, score, enterprise);
 CREATE INDEX risk_by_district ON risk (district, colour, score, enterprise);
 CREATE INDEX risk_by_trade ON risk (trade, colour, score, enterprise);
 CREATE INDEX risk_due ON risk (partition, due_us) WHERE due_us IS NOT NULL;
-CREATE INDEX risk_strain_due ON risk (partition, strain_us) WHERE strain_us IS NOT NULL;
+CREATE INDEX risk_by_slot ON risk (partition, slot, enterprise) WHERE slot IS NOT NULL;
 
 -- How it stood: a row when the colour or a reason changed, and at most one a day while only the points move.
 CREATE TABLE risk_history (
