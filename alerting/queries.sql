@@ -21,25 +21,8 @@ WHERE e.partition = %(partition)s AND e.seq > %(after)s
 ORDER BY e.seq LIMIT %(limit)s
 
 -- name: whereabouts
--- What the registry knows of the enterprises and devices of the next events, or of those that are named: the time zone,
--- the contacts in order, when each was last called for which grade, and what people call the place.
-WITH asked AS MATERIALIZED (
-    SELECT enterprise, device FROM (
-        SELECT enterprise, device FROM alarm_events WHERE partition = %(partition)s AND seq > %(after)s
-        ORDER BY seq LIMIT %(limit)s) AS next
-    UNION
-    SELECT * FROM unnest(%(enterprises)s::text[], %(devices)s::text[])
-)
-SELECT asked.enterprise, asked.device, e.timezone,
-       (SELECT jsonb_agg(to_jsonb(c) ORDER BY c."order") FROM contacts c WHERE c.enterprise = e.code),
-       (SELECT jsonb_agg(jsonb_build_object('recipient', k.recipient, 'grade', k.grade, 'us', k.us)) FROM (
-            SELECT l.called[cardinality(l.called)] AS recipient, l.grade, max(l.called_us) AS us
-            FROM ladders l WHERE l.enterprise = e.code AND l.called <> '{}' GROUP BY 1, 2) AS k),
-       e.name, e.name_en, e.address, e.address_en, z.name, z.name_en, z.floor, d.name, d.name_en
-FROM asked
-JOIN enterprises e ON e.code = asked.enterprise
-LEFT JOIN devices d ON d.enterprise = asked.enterprise AND d.device = asked.device
-LEFT JOIN zones z ON z.enterprise = d.enterprise AND z.zone = d.zone
+-- What the registry knows of the enterprises and devices of the next events, or of those that are named.
+SELECT * FROM tocsin_whereabouts(%(partition)s, %(after)s, %(limit)s, %(enterprises)s, %(devices)s)
 
 -- name: suppressed_devices
 -- Devices with open alarms that were not announced.
