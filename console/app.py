@@ -20,6 +20,7 @@ from fastapi.responses import RedirectResponse, Response
 from nicegui import app as pages_app
 from nicegui import core, ui
 
+from alerting.lists import Wanted
 from alerting.people import UnknownAlarm
 from console.entry import make_entry
 from console.feed import Feed
@@ -33,7 +34,7 @@ from ingest.payloads import UnknownDevice, UnknownMessage
 from registry.account_rows import UnknownAccount
 from registry.accounts import Accounts
 from registry.errors import NotThere
-from schemas.errors import ServiceAway
+from schemas.errors import ServiceAway, TocsinError
 from schemas.viewers import NotAllowed, Viewer
 
 _log = structlog.get_logger("console.app")
@@ -67,7 +68,7 @@ def make_console(
     language: str = "en",
 ) -> FastAPI:
     """Add the pages to `app`, which has the API, its guard and its errors. Served with its lifespan on."""
-    feed = Feed(services.live, now_us, judged_us)
+    feed = Feed(services.live, now_us, judged_us, lambda viewer: _last_end_us(services, viewer))
     house = House(services, accounts, feed, now_us, language, f"/static/{_fingerprint()}")
     pages_app.add_static_files(house.static, STATIC, max_cache_age=_YEAR_S)
     for sheet in ("tocsin.css", *sorted(file.name for file in STATIC.glob("*.css") if file.name != "tocsin.css")):
@@ -128,6 +129,15 @@ def _home(viewer: Viewer) -> str:
     """Where somebody begins who may not see alarms: the first page of their menu."""
     menu = (page for page in PAGES if page.icon and page.path != "/")
     return next((page.path for page in menu if page.act is None or viewer.may(page.act)), "/me")
+
+
+def _last_end_us(services: Services, viewer: Viewer) -> int | None:
+    """Of the alarms that were raised last, the last end; None while nothing ended, or nobody can say."""
+    try:
+        page = services.people.list_alarms(viewer, Wanted(open=False, order="newest"), 20)
+    except TocsinError:
+        return None
+    return max((alarm.event_us for alarm in page.alarms), default=None)
 
 
 async def _build(at: At, page: Page) -> None:

@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from console.live import Live, Scope, Snapshot, Subscription
-from console.rows import Rows, rows_of, unseen_reds
+from console.rows import Rows, ringing, rows_of, unseen_reds
+from console.telling import Telling
 from console.words import words_of
 from schemas.viewers import Act, Viewer
 
@@ -25,7 +25,7 @@ CHECK_S = 15.0
 """So often a page's session is looked at."""
 _log = structlog.get_logger("console.feed")
 
-Sender = Callable[[dict[str, Any]], None]
+Sender = Callable[[Telling], None]
 _Key = tuple[Scope, bool]
 """Whoever may not see alarms is in another hall than who may, though they see the same enterprises."""
 StillIn = Callable[[], Awaitable[bool]]
@@ -64,11 +64,21 @@ class Hall:
 class Feed:
     """Everything is called from the console's event loop."""
 
-    def __init__(self, live: Live, now_us: Callable[[], int], judged_us: Callable[[], int | None]) -> None:
-        """now_us: the house's time.  judged_us: when the engine last judged, None while that is not known."""
+    def __init__(
+        self,
+        live: Live,
+        now_us: Callable[[], int],
+        judged_us: Callable[[], int | None],
+        last_end_us: Callable[[Viewer], int | None] = lambda viewer: None,
+    ) -> None:
+        """now_us: the house's time.  judged_us: when the engine last judged, None while that is not known.
+
+        last_end_us: when a viewer's last alarm ended; may block.
+        """
         self._live = live
         self._now_us = now_us
         self._judged_us = judged_us
+        self._last_end_us = last_end_us
         self._halls: dict[_Key, Hall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -83,7 +93,15 @@ class Feed:
             # In vain: the page is made empty, and says so.
             with suppress(TimeoutError):
                 await asyncio.wait_for(hall.there.wait(), patience_s)
+            await self._look_back(viewer, hall)
         return hall
+
+    async def _look_back(self, viewer: Viewer, hall: Hall) -> None:
+        """Quiet did not begin when this process did."""
+        if hall.rows is not None and hall.rows.quiet_since_us is not None:
+            ended_us = await asyncio.to_thread(self._last_end_us, viewer)
+            if ended_us is not None and hall.rows.quiet_since_us is not None:
+                hall.rows = replace(hall.rows, quiet_since_us=min(ended_us, hall.rows.quiet_since_us))
 
     def join(self, reader: Reader) -> None:
         self._halls.setdefault(_key(reader.viewer), Hall()).readers.add(reader)
@@ -93,16 +111,16 @@ class Feed:
         if hall is not None:
             hall.readers.discard(reader)
 
-    def beat_of(self, hall: Hall, language: str) -> dict[str, Any]:
+    def beat_of(self, hall: Hall, language: str) -> Telling:
         """What a page must know to say that it is alive: times in milliseconds."""
         judged = self._judged_us()
-        return {
-            "t": self._now_us() // 1000,
-            "as_of": (hall.as_of_us if hall.cut else self._now_us()) // 1000,
-            "line": "away" if hall.cut else "live",
-            "judged": None if judged is None else judged // 1000,
-            "reds": [] if hall.rows is None else unseen_reds(hall.rows, words_of(language)),
-        }
+        return Telling(
+            t=self._now_us() // 1000,
+            as_of=(hall.as_of_us if hall.cut else self._now_us()) // 1000,
+            line="away" if hall.cut else "live",
+            judged=None if judged is None else judged // 1000,
+            reds=[] if hall.rows is None else unseen_reds(hall.rows, words_of(language)),
+        )
 
     async def run(self) -> None:
         """Until cancelled: beats, and sessions that have ended."""
@@ -120,7 +138,7 @@ class Feed:
             await asyncio.sleep(max(0.05, BEAT_S - (time.monotonic() - begun)))
 
     def _beat(self, hall: Hall) -> None:
-        beats: dict[str, dict[str, Any]] = {}
+        beats: dict[str, Telling] = {}
         now = time.monotonic()
         if not hall.cut:
             hall.as_of_us = self._now_us()
@@ -143,6 +161,7 @@ class Feed:
 
     def _take(self, hall: Hall, snapshot: Snapshot) -> None:
         was_cut, hall.cut = hall.cut, snapshot.cut_since_us is not None
+        rang = ringing(hall.rows)
         if snapshot.as_of_us == 0:
             hall.there.set()  # nothing has ever been read: the page says that the database is away
         elif not hall.cut or hall.rows is None:
@@ -159,8 +178,8 @@ class Feed:
             for reader in list(hall.readers):
                 if reader.change is not None:
                     reader.change(change)
-        # At once where something is to be rung or said, not with the next beat.
-        if was_cut is not hall.cut or hall.rows is not None:
+        # Where something is to be rung or said the next beat would be late.
+        if was_cut is not hall.cut or ringing(hall.rows) != rang:
             self._beat(hall)
 
     def _close(self, key: _Key, hall: Hall) -> None:

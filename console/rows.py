@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from alerting.views import WatchedAlarm
+from console.telling import Telling
 from console.words import Words
 
 Row = dict[str, Any]
@@ -39,15 +40,15 @@ class Rows:
     quiet_since_us: int | None
     """Since when nothing is open, as far as is known; None while something is."""
 
-    def whole(self) -> dict[str, Any]:
+    def whole(self) -> Telling:
         """For a browser that has nothing yet, or has missed something."""
-        return {"whole": True, "rows": list(self.rows.values()), **self._rest()}
+        return Telling(whole=True, rows=list(self.rows.values()), **self._rest())
 
-    def change_from(self, before: Rows) -> dict[str, Any]:
+    def change_from(self, before: Rows) -> Telling:
         """For a browser that has `before`."""
         changed = [row for key, row in self.rows.items() if before.rows.get(key) != row]
         gone = [key for key in before.rows if key not in self.rows]
-        return {"whole": False, "rows": changed, "gone": gone, **self._rest()}
+        return Telling(whole=False, rows=changed, gone=gone, **self._rest())
 
     def _rest(self) -> dict[str, Any]:
         quiet = None if self.quiet_since_us is None else self.quiet_since_us / 1000
@@ -66,13 +67,22 @@ def rows_of(
     return Rows(number, {alarm.key: row_of(alarm) for alarm in alarms}, total, grades, quiet)
 
 
+def ringing(rows: Rows | None) -> frozenset[str]:
+    """The same by their ids alone."""
+    return frozenset() if rows is None else frozenset(map(_ring, filter(_rings, rows.rows.values())))
+
+
 def unseen_reds(rows: Rows, words: Words) -> list[dict[str, str]]:
     """Reds that nobody has acknowledged: id for this raising, and what it is, to be said aloud."""
-    return [
-        {"id": f"{row['key']}/{row['raised_step']}", "what": spoken(row, words)}
-        for row in rows.rows.values()
-        if row["grade"] == "red" and not row["acknowledged"] and row["suppression"] == "none"
-    ]
+    return [{"id": _ring(row), "what": spoken(row, words)} for row in rows.rows.values() if _rings(row)]
+
+
+def _rings(row: Row) -> bool:
+    return row["grade"] == "red" and not row["acknowledged"] and row["suppression"] == "none"
+
+
+def _ring(row: Row) -> str:
+    return f"{row['key']}/{row['raised_step']}"
 
 
 def spoken(row: Row, words: Words) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from nicegui import events, ui
 
+from console.components.telling import tell
+from console.telling import Telling
 from console.words import Words
 
 Acted = Callable[[dict[str, Any]], Awaitable[None]]
@@ -43,8 +45,9 @@ class AlarmList(ui.element, component="alarm_list.js", dependencies=["tocsin_wor
 
         self.on("act", acted)
 
-    def change(self, change: dict[str, Any]) -> None:
-        self.run_method("change", change)
+    def change(self, change: Telling) -> None:
+        """Of `console.rows`."""
+        tell(self, "change", change)
 
     def answered(self, key: str, what: str = "", *, ok: bool = True) -> None:
         self.run_method("answered", {"key": key, "ok": ok, "what": what})

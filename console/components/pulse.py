@@ -6,6 +6,8 @@ from typing import Any
 
 from nicegui import ui
 
+from console.components.telling import tell
+from console.telling import Telling
 from console.words import Words
 
 
@@ -20,8 +22,8 @@ class Pulse(ui.element, component="pulse.js"):
         self._props["first"] = first
         self._props["login"] = login
 
-    def take(self, beat: dict[str, Any]) -> None:
-        self.run_method("take", beat)
+    def take(self, beat: Telling) -> None:
+        tell(self, "take", beat)
 
     def done(self, act: str) -> None:
         """Something was done from this page."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fastapi import Request
 from nicegui import run
 
+from console.telling import Telling
 from console.words import Words
 from schemas.viewers import Act, Viewer
 
@@ -48,7 +49,7 @@ class At:
     viewer: Viewer
     words: Words
     request: Request
-    beat: dict[str, Any]
+    beat: Telling
     """As of the page's making (`console.feed`)."""
     still_in: Callable[[], Awaitable[bool]]
     """Whether the session is still good."""

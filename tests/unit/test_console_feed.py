@@ -100,10 +100,10 @@ def test_a_cut_is_said_with_the_time_until_which_the_rows_were_true() -> None:
         hall = await asking
         room.feed.join(room.reader())
         room.now_us = AT_US + 7_000_000
-        room.live.give(alarm("a"))
+        room.live.give(alarm("a", raised_step=2))
         assert (room.beats[-1]["line"], room.beats[-1]["as_of"]) == ("live", (AT_US + 7_000_000) // 1000)
         room.now_us += 60_000_000
-        room.live.give(alarm("a"), cut=room.now_us)
+        room.live.give(alarm("a", raised_step=2), cut=room.now_us)
         assert (room.beats[-1]["line"], room.beats[-1]["as_of"]) == ("away", (AT_US + 7_000_000) // 1000)
         assert hall.rows is not None and list(hall.rows.rows) == ["a"]
 
@@ -135,11 +135,11 @@ def test_a_session_that_ended_is_told_to_its_page_alone() -> None:
         reader = room.reader()
         room.feed.join(reader)
         room.is_in = False
-        room.live.give()
+        room.live.give(alarm("a"))
         await asyncio.sleep(0)
         assert room.ended == []
         reader.checked_at -= CHECK_S + 1
-        room.live.give()
+        room.live.give(alarm("a"), alarm("b"))
         for _ in range(3):
             await asyncio.sleep(0)
         assert room.ended == ["out"]
@@ -159,5 +159,20 @@ def test_who_may_not_see_alarms_has_a_live_page_without_them() -> None:
         running.cancel()
         assert hall.subscription is None
         assert (room.beats[0]["line"], room.beats[0]["reds"]) == ("live", [])
+
+    asyncio.run(story())
+
+
+def test_quiet_is_counted_from_the_last_alarm_of_the_time_before() -> None:
+    """A console that was started a minute ago does not say that it has been quiet for a minute."""
+
+    async def story() -> None:
+        room = Room()
+        room.feed = Feed(cast(Live, room.live), lambda: AT_US, lambda: AT_US, lambda viewer: AT_US - 5)
+        asking = asyncio.create_task(room.feed.hall(OFFICER))
+        await asyncio.sleep(0)
+        room.live.give()
+        hall = await asking
+        assert hall.rows is not None and hall.rows.quiet_since_us == AT_US - 5
 
     asyncio.run(story())
