@@ -107,6 +107,14 @@ def told_of(settings: Settings, running: carrier.Carrier) -> Settings:
     )  # fmt: skip
 
 
+def environment_of(running: carrier.Carrier) -> dict[str, str]:
+    """The carrier, for processes that are told by their environment."""
+    return {
+        "TOCSIN_TWILIO_ACCOUNT": "ACdemo", "TOCSIN_TWILIO_TOKEN": "of the demo alone",
+        "TOCSIN_TWILIO_SENDER": _SENDER, "TOCSIN_TWILIO_URL": running.url,
+    }  # fmt: skip
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]

@@ -14,7 +14,9 @@ import typer
 from rich.console import Console
 
 from schemas.errors import TocsinError
+from sensors_sim import carrier
 from tocsin.data_directory import DataDirectory
+from tocsin.demo_city import environment_of, fill_registry, first_to_burn, let_in, shops_of
 from tocsin.local.cluster import LocalCluster, Plan
 from tocsin.process import obey
 
@@ -25,19 +27,24 @@ _PAGE = 50
 
 def main(
     seconds: Annotated[float | None, typer.Option(min=10, help="End by itself; otherwise Ctrl-C.")] = None,
-    shops: Annotated[int, typer.Option(min=2, max=2000, help="Simulated shops, half of them behind the broker.")] = 20,
+    enterprises: Annotated[
+        int, typer.Option("--enterprises", "--shops", min=2, max=2000, help="Half of them behind the broker.")
+    ] = 40,
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings.")] = 1,
-    scenario: Annotated[str, typer.Option(help="What happens; see `tocsin sim --help`.")] = "kitchen_fire",
+    scenario: Annotated[str, typer.Option(help="What happens; see `tocsin sim --help`.")] = "watch_room",
     workers: Annotated[int, typer.Option(min=1, max=8, help="Workers that share the log.")] = 2,
     data: Annotated[Path | None, typer.Option(help="Keep the data there. (a temporary folder)")] = None,
 ) -> None:
     """Kafka, PostgreSQL, Mosquitto, door, bridge, workers, desk and console as processes; a kitchen burns.
 
+    It prints links by which people of each role come into the console.
+
     For example: `./dev cluster --seconds 90`
     """
     out = Console(highlight=False, markup=False, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="tocsin-cluster-") as temporary:
-        cluster = LocalCluster(data or Path(temporary), Plan(workers=workers))
+        phones = carrier.start(Path(temporary) / "texts.jsonl")
+        cluster = LocalCluster(data or Path(temporary), Plan(workers=workers, environment=environment_of(phones)))
         sims: list[subprocess.Popen[bytes]] = []
         told = obey()
         begun = time.monotonic()
@@ -48,19 +55,32 @@ def main(
             console = cluster.members["console-1"]
             api = f"http://127.0.0.1:{console.running.http_port}"
             out.print(f"        door mqtt://127.0.0.1:{cluster.mqtt_ports[0]}, broker {cluster.broker_url}, API {api}")
+            _let_in(out, cluster.postgres.dsn(), api, scenario, enterprises, seed)
             brokers = [f"mqtt://127.0.0.1:{cluster.mqtt_ports[0]}", cluster.broker_url]
-            half = shops // 2
+            half = enterprises // 2
             sims = [_simulate(url, scenario, half, i * half + 1, seed, seconds) for i, url in enumerate(brokers)]
             watch = _Watch(out, api, DataDirectory(console.data).token(), begun)
             while not told.wait(_LOOK_S) and (seconds is None or time.monotonic() - begun < seconds):
                 watch.look()
                 _check(cluster)
             watch.sum_up()
+            out.print(f"{len(phones.texts())} SMS to the stand-in of a carrier; nobody was texted.")
         finally:
             for sim in sims:
                 sim.terminate()
                 sim.wait()
             cluster.stop()
+            phones.stop()
+
+
+def _let_in(out: Console, dsn: str, console: str, scenario: str, enterprises: int, seed: int) -> None:
+    """Register the city, and print a link for each role."""
+    shops = shops_of(scenario, enterprises, seed)
+    burns = first_to_burn(scenario, shops)
+    fill_registry(dsn, shops)
+    out.print(f"        {enterprises} enterprises; in half a minute a kitchen burns in {burns.code}. Open, once:")
+    for person in let_in(dsn, burns):
+        out.print(f"        {console}{person.link}  {person.role.value}")
 
 
 class _Watch:
