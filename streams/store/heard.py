@@ -37,21 +37,25 @@ class Heard:
         self._waiting: dict[tuple[str, str], set[str]] = {}
 
     def note(self, sensors: Sensors) -> None:
-        """Remember what is new of an entry; ~2 µs a new sensor, 0.1 µs another."""
+        """Remember what is new of an entry; some 5 µs a new sensor, 0.4 µs another."""
         told = declarations(sensors)
         at = np.searchsorted(self._written, told.ids)
         known = np.zeros(len(told.ids), np.bool_)
         inside = at < len(self._written)
         known[inside] = self._written[at[inside]] == told.ids[inside]
-        body = told.body.tobytes()
-        for i in np.flatnonzero(~known).tolist():
-            number = int(told.ids[i])
+        fresh = np.flatnonzero(~known)
+        if not len(fresh):
+            return
+        # Names and channels are ASCII, so a byte is a character.
+        text = told.body.tobytes().decode("latin-1")
+        columns = (told.ids[fresh].tolist(), told.starts[fresh].tolist(), told.ends[fresh].tolist())
+        for number, start, end in zip(*columns, strict=True):
             if number in self._recent:
                 continue
             self._recent.add(number)
-            texts = [body[told.starts[i, k] : told.ends[i, k]].decode() for k in (ENTERPRISE, DEVICE, MEASURE, CHANNEL)]
-            sensor = f"{texts[2]}.{texts[3]}" if texts[3] else texts[2]
-            self._waiting.setdefault((texts[0], texts[1]), set()).add(sensor)
+            measure, channel = text[start[MEASURE] : end[MEASURE]], text[start[CHANNEL] : end[CHANNEL]]
+            device = (text[start[ENTERPRISE] : end[ENTERPRISE]], text[start[DEVICE] : end[DEVICE]])
+            self._waiting.setdefault(device, set()).add(f"{measure}.{channel}" if channel else measure)
 
     def write(self) -> None:
         """Have the table say so. Raises ServiceAway."""

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from msgspec import structs
 
 from ingest.payload_rows import Stored
 from ingest.payloads import Payloads, UnknownDevice, UnknownMessage, WantedRefusals, name_text, read_name
 from ingest.ports import Kept
 from ingest.quarantine import Name, keep
 from ingest.replaying import Replayer, write_behind, write_together
-from schemas.entries import Payload, Sensor, Sensors
+from registry.store import add_device, open_registry
+from schemas.alarms import Grade, Kind, State
+from schemas.entries import DeviceFacts, Payload, Sensor, Sensors
 from schemas.errors import ConfigError, Reject, ServiceAway
 from schemas.identity import id_of
 from schemas.payloads import Mend
@@ -22,6 +25,8 @@ from schemas.viewers import NotAllowed, Role, Viewer, house
 from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
 from streams.store.heard import Heard
+from tests.alerting_world import event
+from tests.watching_world import telling
 
 pytestmark = pytest.mark.integration
 
@@ -221,26 +226,63 @@ def test_a_kill_between_log_and_mark_tries_once_more_and_doubles_nothing(
 
 
 def test_one_writer_at_a_time_tries_a_message(dsn: str, connection: psycopg.Connection, payloads: Payloads) -> None:
-    """Two doors of a cluster look every second."""
-    put(connection, refusal(AT_US))
+    """Two doors of a cluster look every second; one that is cut off in the middle is followed by another in a while."""
+    put(connection, refusal(AT_US, b'{"temperature": 20}'))
     payloads.replay(INTEGRATOR, [Name(AT_US)])
 
     def away(_: object) -> None:
         raise ServiceAway("Kafka", "it is away")
 
-    # What it cannot have is good as it is: nothing is admitted of it, so only the mark would tell.
-    put(connection, refusal(AT_US + 1, b'{"temperature": 20}'))
-    payloads.replay(INTEGRATOR, [Name(AT_US + 1)])
-    first = Replayer(dsn, write_behind(away, dsn), lambda: NOW_US)
+    said: list[Payload] = []
+    first, second = Replayer(dsn, write_behind(away, dsn), lambda: NOW_US), Replayer(
+        dsn, write_behind(said.extend, dsn), lambda: NOW_US
+    )  # fmt: skip
     with pytest.raises(ServiceAway):
         first.turn()
-    second = Replayer(dsn, write_behind(away, dsn), lambda: NOW_US)
     assert second.turn() == 0
-    payloads.replay(INTEGRATOR, [Name(AT_US)])
-    third = Replayer(dsn, write_behind(away, dsn), lambda: NOW_US)
-    assert third.turn() == 1
-    for one in (first, second, third):
+    later = Replayer(dsn, write_behind(said.extend, dsn), lambda: NOW_US, lease_s=0.0)
+    assert later.turn() == 1
+    assert payloads.asked(INTEGRATOR) == 0
+    for one in (first, second, later):
         one.close()
+
+
+def test_what_is_asked_for_anew_is_tried_at_once(dsn: str, connection: psycopg.Connection, payloads: Payloads) -> None:
+    """Somebody has found a better mend while the first one was being tried."""
+    put(connection, refusal(AT_US))
+    payloads.replay(INTEGRATOR, [Name(AT_US)], Mend(leave_out=("smoke",)))
+    said: list[Payload] = []
+    replayer = Replayer(dsn, write_behind(said.extend, dsn), lambda: NOW_US)
+    assert replayer.turn() == 1
+    assert payloads.replay(INTEGRATOR, [Name(AT_US)], Mend(rename={"temprature": "temperature"})).asked == 1
+    assert replayer.turn() == 1
+    assert [one.value.tolist() for one in said if isinstance(one, ReadingBatch)] == [[21.5]]
+    replayer.close()
+
+
+def test_silent_devices_are_listed_worst_and_longest_first(dsn: str, payloads: Payloads) -> None:
+    """The alarm says since when; the registry says what it is called and where it hangs."""
+    with open_registry(dsn) as registry:
+        add_device(registry, DeviceFacts("shop", "boiler"))
+        registry.execute("UPDATE devices SET name = '锅炉', zone = 'cellar'")
+    silences = [
+        structs.replace(
+            event(State.RAISED, grade, enterprise="shop", device=device, onset_us=AT_US + k),
+            subject=f"shop/{device}", family="silence", kind=Kind.SILENCE, measure="", key=f"{k}" * 32,
+        )
+        for k, (device, grade) in enumerate((("gate", Grade.BLUE), ("boiler", Grade.ORANGE), ("panel", Grade.BLUE)))
+    ]  # fmt: skip
+    with telling(dsn) as tale:
+        tale.tell(*silences)
+    first = payloads.silent(INTEGRATOR, limit=2)
+    second = payloads.silent(INTEGRATOR, limit=2, cursor=first.next)
+    assert [one.device for page in (first, second) for one in page.devices] == ["boiler", "gate", "panel"]
+    assert second.next == ""
+    assert (first.devices[0].name, first.devices[0].zone, first.devices[0].grade) == ("锅炉", "cellar", Grade.ORANGE)
+    assert first.devices[0].since_us == AT_US + 1
+    assert payloads.last(INTEGRATOR, "shop", "boiler").silent == first.devices[0]
+    with pytest.raises(ConfigError, match="cursor"):
+        payloads.silent(INTEGRATOR, cursor="9.x")
 
 
 def test_only_the_head_of_a_message_is_never_replayed(
