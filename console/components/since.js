@@ -12,12 +12,16 @@ export default {
     full() {
       return new Date(this.us / 1000).toLocaleString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
     },
+    clock() {
+      return new Date(this.us / 1000).toLocaleTimeString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
+    },
+    isToday() {
+      return new Date(this.us / 1000).toDateString() === new Date(window.tocsin.now()).toDateString();
+    },
     text() {
       this.tick;
-      if (this.mode === "time") {
-        return new Date(this.us / 1000).toLocaleTimeString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
-      }
-      if (this.mode === "full") return this.full;
+      if (this.mode === "time") return this.clock;
+      if (this.mode === "full") return this.isToday ? this.clock : this.full;
       return agoWords(window.tocsin.now() - this.us / 1000, this.texts);
     },
   },

@@ -23,7 +23,7 @@ export function agoWords(ms, texts) {
 }
 
 export function measureWords(row, texts) {
-  if (!row.measure) return texts["watch.family." + row.family] || row.family;
+  if (!row.measure || row.kind === "silence") return texts["watch.family." + row.family] || row.family;
   const channel = row.subject.split("/").pop().split(".").slice(1).join(".");
   const measure = texts["measure." + row.measure] || row.measure;
   return channel ? `${measure} ${channel}` : measure;

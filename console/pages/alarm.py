@@ -16,9 +16,10 @@ from console.pages import alarm_chart
 from console.pages.alarm_story import channel, quantity, reason, story, who
 from console.pages.page import At, Page
 from console.pages.parts import act_button, badge, card, fact, grade_mark
-from schemas.alarms import State
+from schemas.alarms import Kind, State
 from schemas.enterprises import Contact
 from schemas.viewers import Act
+from streams.pack_words import PackWords
 
 _LOOK_S = 5.0
 """So often the readings are looked at while the alarm is young: the store is some seconds behind."""
@@ -44,6 +45,7 @@ class _View:
         self._contacts: list[Contact] = []
         self._names: dict[int, str] = {}
         self._assignees: list[Assignee] = []
+        self._pack: PackWords | None = None
         self._chart: ui.echart | None = None
         self._chart_word: ui.label | None = None
         self._refusal = ""
@@ -54,6 +56,8 @@ class _View:
         if services.directory is not None and at.may(Act.SEE_CONTACTS):
             self._contacts = await at.ask(services.directory.contacts, at.viewer, self._detail.alarm.enterprise)
             self._names = {one.order: " ".join(filter(None, (one.name, one.duty))) for one in self._contacts}
+        if services.rules is not None and at.may(Act.SEE_RULES):
+            self._pack = await at.ask(services.rules.words, at.viewer)
         if at.may(Act.DIRECT):
             self._assignees = await at.ask(services.people.assignees, at.viewer, self._key)
 
@@ -266,24 +270,32 @@ class _View:
                 ui.label(words("alarm.nobody_told")).classes("t-soft")
                 if said:
                     ui.label(reason(said, words)).classes("t-soft")
-            for message in detail.notifications:
+            # People first: the journal is nobody, and keeps everything.
+            for message in sorted(detail.notifications, key=lambda one: one.channel == "journal"):
                 with ui.element("div").classes("a-message"):
                     how = channel(message.channel, words)
                     ui.label(f"{who(message.recipient, self._names, words)} · {how}").classes("a-contact-name")
                     ui.label(words("watch.reached." + _reached(message))).classes(f"w-heard is-{_reached(message)}")
                     Since(message.receipts[0].at_us, words, "time")
-                    if message.text:
+                    if message.text and message.channel != "journal":
                         ui.label(message.text).classes("a-message-text")
 
     def _rule(self) -> None:
-        words, detail = self._at.words, self._detail
+        """In words, as long as the pack by which it rang is the active one; else by name alone."""
+        words = self._at.words
+        raised = [event for event in self._detail.events if event.state in (State.RAISED, State.REGRADED)]
+        if not raised:
+            return
+        evidence = raised[-1].evidence
+        pack = self._pack
+        known = next((one for one in pack.rules if one.id == evidence.rule), None) if pack is not None else None
         with card(words("alarm.rule")):
-            for event in detail.events:
-                if event.state in (State.RAISED, State.REGRADED):
-                    evidence = event.evidence
-                    ui.label(words("alarm.rule_line", rule=evidence.rule, pack=evidence.pack[:8]))
-                    ui.link(words("frame.page.rules"), f"/rules#{quote(evidence.rule)}").classes("t-more")
-                    break
+            if known is not None and pack is not None and pack.version == evidence.pack:
+                ui.label(known.said[words.language].sentence)
+                ui.label(known.source).classes("t-soft a-source")
+            ui.label(words("alarm.rule_line", rule=evidence.rule, pack=evidence.pack[:8])).classes("t-soft")
+            if self._at.may(Act.SEE_RULES):
+                ui.link(words("frame.page.rules"), f"/rules#{quote(evidence.rule)}").classes("t-more")
 
     # --- acts ---
 
@@ -300,7 +312,7 @@ class _View:
 
     def _measure(self) -> str:
         words, alarm = self._at.words, self._detail.alarm
-        if not alarm.measure:
+        if not alarm.measure or alarm.kind is Kind.SILENCE:
             key = f"watch.family.{alarm.family}"
             return words(key) if key in words else alarm.family
         key = f"measure.{alarm.measure}"
