@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import psycopg
 
 from alerting.people import People
 from alerting.routes import Recipient, Routes
 from console.live import Live, Snapshot
 from schemas.alarms import AlarmEvent
+from schemas.entries import DeviceFacts
 from schemas.viewers import Role, Viewer
 from tests.alerting_world import HandClock, HeldChannel, Story, make_desk
 from tests.waiting import until
@@ -29,7 +31,8 @@ def settle(dsn: str, *shops: str) -> None:
     """Enterprises with a kitchen in which the device `kitchen` hangs; `shop-1` lies in district 310101."""
     with psycopg.connect(dsn) as connection:
         for code in shops:
-            place = {"code": code, "district": f"31010{code[-1]}"}
+            facts = msgspec.json.encode(DeviceFacts(code, "kitchen")).decode()
+            place = {"code": code, "district": f"31010{code[-1]}", "facts": facts}
             connection.execute(
                 "INSERT INTO districts (code, name, name_en) VALUES (%(district)s, '区', 'North')"
                 " ON CONFLICT DO NOTHING",
@@ -43,7 +46,7 @@ def settle(dsn: str, *shops: str) -> None:
             connection.execute("INSERT INTO zones VALUES (%(code)s, 'k', '厨房', 'Kitchen', '1')", place)
             connection.execute(
                 "INSERT INTO devices (enterprise, device, id, facts, zone, name, name_en)"
-                " VALUES (%(code)s, 'kitchen', hashtext(%(code)s), '{}', 'k', '热探测器', 'Heat detector')",
+                " VALUES (%(code)s, 'kitchen', hashtext(%(code)s), %(facts)s, 'k', '热探测器', 'Heat detector')",
                 place,
             )
 
