@@ -85,3 +85,12 @@ class DataDirectory:
             with os.fdopen(handle, "w") as out:
                 out.write(made + "\n")
             return made
+
+    def keep_first_login(self, link: str) -> Path:
+        """The link by which the first administrator comes in, for who may read this directory; where it stands."""
+        file = self.path / "first-login"
+        file.unlink(missing_ok=True)
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as out:
+            out.write(link + "\n")
+        return file

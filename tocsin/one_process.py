@@ -340,12 +340,18 @@ class OneProcess(Process):
         ]
 
     def first_link(self) -> str:
-        """Where the first administrator logs in, once; empty when somebody can get in, or there is no console."""
+        """Where the first administrator logs in, once; empty when somebody can get in, or there is no console.
+
+        It also stands in the data directory, for who has not seen it printed.
+        """
         if not self.settings.console:
             return ""
         with closing(Accounts(self.dsn)) as accounts:
             token = accounts.ensure_first_administrator()
-        return self._console_url(f"/login/link/{token}") if token else ""
+        link = self._console_url(f"/login/link/{token}") if token else ""
+        if link:
+            self._directory.keep_first_login(link)
+        return link
 
     def _console_url(self, path: str) -> str:
         return f"http://{_reachable(self.settings.http_host)}:{self.console.port}{path}"

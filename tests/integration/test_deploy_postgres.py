@@ -14,6 +14,8 @@ from psycopg.conninfo import make_conninfo
 from schemas.viewers import BECOME_VIEWER, Role, Viewer
 from tests.deployed import make_secrets, postgres_of_the_recipe
 from tests.recipes import ROOT
+from tocsin.doctor import Verdict
+from tocsin.doctor.database import server
 from tocsin.migrate import migrate, migrations
 
 pytestmark = pytest.mark.integration
@@ -126,3 +128,18 @@ def test_only_store_log_and_migrations_change_tables() -> None:
         if file.suffix in {".py", ".sql"} and wanted.search(file.read_text())
     }
     assert {name for name in found if not name.startswith(owners)} == set()
+
+
+def test_the_doctor_says_when_a_role_cannot_become_the_viewer(dsns: dict[str, str]) -> None:
+    """Else every page and every endpoint fails, and nobody knows why."""
+
+    def found() -> tuple[Verdict, str]:
+        with psycopg.connect(dsns["tocsin_app"]) as connection:
+            return next((one.verdict, one.mend) for one in server(connection) if one.part == "row security")
+
+    assert found() == (Verdict.OK, "")
+    with psycopg.connect(dsns["postgres"], autocommit=True) as admin:
+        admin.execute("REVOKE tocsin_viewer FROM tocsin_app")
+        assert found() == (Verdict.WRONG, "Let a superuser run: GRANT tocsin_viewer TO tocsin_app.")
+        admin.execute("GRANT tocsin_viewer TO tocsin_app")
+        assert found() == (Verdict.OK, "")

@@ -28,6 +28,7 @@ def server(connection: Connection) -> Iterator[Finding]:
         yield fine("postgresql", f"version {major}, {_edition(connection)}")
     yield _durability(connection)
     yield _sessions(connection)
+    yield from _viewers(connection)
 
 
 def schema(connection: Connection) -> Finding:
@@ -107,6 +108,19 @@ def _edition(connection: Connection) -> str:
     return f"TimescaleDB {row[0]}, " + (
         "full edition" if edition.aggregates else "Apache edition: no compression of its own"
     )
+
+
+def _viewers(connection: Connection) -> Iterator[Finding]:
+    """May this role become the one that sees a viewer's rows alone? Before `migrate` there is none."""
+    kind = "SET" if connection.info.server_version >= 160_000 else "MEMBER"
+    row = connection.execute(
+        "SELECT current_user::text, pg_has_role(oid, %s) FROM pg_roles WHERE rolname = 'tocsin_viewer'", (kind,)
+    ).fetchone()
+    if row is not None and not row[1]:
+        mend = f"Let a superuser run: GRANT tocsin_viewer TO {row[0]}."
+        yield wrong("row security", f"{row[0]} may not become tocsin_viewer, so the console can show nothing", mend)
+    elif row is not None:
+        yield fine("row security", "stands behind every query of a person")
 
 
 def _durability(connection: Connection) -> Finding:
