@@ -171,7 +171,8 @@ class _View:
             return
         with ui.element("section").classes(f"t-card a-do is-{alarm.grade}"):
             ui.element("h2")._text = words("alarm.do_now")
-            ui.label(words(key))
+            said = words(key)
+            ui.label(said[:1].upper() + said[1:])
 
     def _evidence(self) -> None:
         with card(self._at.words("alarm.chart")) as where:

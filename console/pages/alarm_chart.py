@@ -55,7 +55,7 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
                 "label": _label(words(f"alarm.{key}"), "end"),
             }
         )
-    if lines[-1]["xAxis"] - lines[-2]["xAxis"] < 15_000:
+    if lines[-1]["xAxis"] - lines[-2]["xAxis"] < (points[-1][0] - points[0][0]) / 8:
         del lines[-1]  # the two words would lie on each other
     least, most, step = axis([value for _, value in readings] + [limit for limit, _ in limits(detail)])
     text = {"color": "var(--soft)", "fontFamily": "inherit"}
