@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alerting import links, whereabouts
-from alerting.contacts import Contact
 from alerting.database import Connection
-from alerting.life import Alarm, acknowledge, refusal_of_acknowledgement
+from alerting.life import Alarm, refusal_of_acknowledgement
 from alerting.links import LinkRefused, Why
 from alerting.message import line_of
 from alerting.pool import Pool
@@ -45,9 +44,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """contact: by whose name it is answered.  language, timezone: theirs.  alarms: worst first."""
+    """contact, recipient: in whose name it is answered.  language, timezone: theirs.  alarms: worst first."""
 
     contact: str
+    recipient: str
     language: str
     timezone: str
     alarms: tuple[Told, ...]
@@ -72,58 +72,59 @@ class Answering:
 
     def look(self, token: str) -> Opened:
         """What stands behind the link; changes nothing. Raises LinkRefused."""
-        return self._open(token, acknowledges=False)
+        return self._look(self._claims(token))
 
     def acknowledge(self, token: str) -> Opened:
         """The contact takes notice of the alarms. Raises LinkRefused."""
-        return self._open(token, acknowledges=True)
+        claims = self._claims(token)
+        opened = self._look(claims)
+        for told in opened.alarms:
+            # Each for itself: one who holds several alarms, in an order of his own, waits for the desk and it for him.
+            with self._pool.transaction() as connection:
+                _acknowledge(connection, claims.message, told.line.key, opened, self._clock())
+        return self._look(claims)
 
-    def _open(self, token: str, *, acknowledges: bool) -> Opened:
+    def _claims(self, token: str) -> links.Claims:
         if not self._secret:
             self._secret = house_secret(self._dsn, LINKS)
-        now_us = self._clock()
-        claims = links.read(self._secret, token, now_us)
+        return links.read(self._secret, token, self._clock())
+
+    def _look(self, claims: links.Claims) -> Opened:
         with self._pool.transaction() as connection:
-            return _opened(connection, claims, now_us, acknowledges)
+            message = connection.execute(_Q["message_of_link"], {"id": claims.message}).fetchone()
+            rows = connection.execute(_Q["link_alarms"], {"id": claims.message}).fetchall()
+            if message is None or not rows:
+                raise LinkRefused(Why.ALTERED)
+            recipient, enterprise, language = message
+            told = [(step, alarm_of(alarm)) for step, *alarm in rows]
+            pairs = {(enterprise, alarm.event.device) for _, alarm in told}
+            around = whereabouts.read(whereabouts.ask(connection, pairs), _ANY_CHANNEL)
+        contact = around.of(enterprise).named(recipient)
+        if contact is None:
+            raise LinkRefused(Why.WITHDRAWN)
+        title, timezone = contact.title or contact.name, around.timezones[enterprise]
+        return Opened(title, contact.name, language, timezone, _worst_first(told, around), claims.expires_us)
 
 
-def _opened(connection: Connection, claims: links.Claims, now_us: int, acknowledges: bool) -> Opened:
-    message = connection.execute(_Q["message_of_link"], {"id": claims.message}).fetchone()
-    name = "link_alarms_held" if acknowledges else "link_alarms"
-    rows = connection.execute(_Q[name], {"id": claims.message}).fetchall()
-    if message is None or not rows:
-        raise LinkRefused(Why.ALTERED)
-    recipient, enterprise, language = message
-    told = [(step, alarm_of(alarm)) for step, *alarm in rows]
-    pairs = {(enterprise, alarm.event.device) for _, alarm in told}
-    around = whereabouts.read(whereabouts.ask(connection, pairs), _ANY_CHANNEL)
-    contact = around.of(enterprise).named(recipient)
-    if contact is None:
-        raise LinkRefused(Why.WITHDRAWN)
-    if acknowledges:
-        told = [(step, _acknowledged(connection, claims.message, step, alarm, contact, now_us)) for step, alarm in told]
-    timezone = around.timezones[enterprise]
-    return Opened(contact.title, language, timezone, _worst_first(told, around), claims.expires_us)
-
-
-def _acknowledged(
-    connection: Connection, message: str, step: int, alarm: Alarm, contact: Contact, now_us: int
-) -> Alarm:
-    """The alarm after the contact took notice of it, if there is anything to take notice of."""
-    if alarm.acked_step >= step or refusal_of_acknowledgement(alarm, step) or not alarm.open:
-        return alarm
-    row = {
-        "alarm": alarm.event.key,
-        "step": alarm.event.step,
-        "by": contact.title or contact.name,
-        "note": contact.name,
+def _acknowledge(connection: Connection, message: str, alarm: str, opened: Opened, now_us: int) -> None:
+    """The contact takes notice of an alarm, if there is anything to take notice of."""
+    row = connection.execute(_Q["link_alarm_held"], {"id": message, "alarm": alarm}).fetchone()
+    if row is None:
+        return
+    step, stands = row[0], alarm_of(row[1:])
+    if stands.acked_step >= step or refusal_of_acknowledgement(stands, step) or not stands.open:
+        return
+    act = {
+        "alarm": alarm,
+        "step": stands.event.step,
+        "by": opened.contact,
+        "note": opened.recipient,
         "at_us": now_us,
-        "idempotency_key": f"link:{message}:{alarm.event.key}",
+        "idempotency_key": f"link:{message}:{alarm}",
     }
-    connection.execute(_PEOPLE["put_acknowledgement"], row)
-    connection.execute(_PEOPLE["acknowledge_alarm"], row)
-    connection.execute(_PEOPLE["stamp_acknowledged"], row)
-    return acknowledge(alarm, alarm.event.step, str(row["by"]))
+    connection.execute(_PEOPLE["put_acknowledgement"], act)
+    connection.execute(_PEOPLE["acknowledge_alarm"], act)
+    connection.execute(_PEOPLE["stamp_acknowledged"], act)
 
 
 def _worst_first(told: Sequence[tuple[int, Alarm]], around: Whereabouts) -> tuple[Told, ...]:

@@ -1,6 +1,6 @@
 """Links that open the alarms of one message on a phone, without an account: signed, short, and they expire. Pure.
 
-A token is 39 characters of URL-safe base64: the message's id, the minute at which it expires, and HMAC-SHA256 over
+A token is 39 characters of URL-safe base64: the message's id, the time at which it expires, and HMAC-SHA256 over
 both, cut to 80 bits. It says nothing else: which alarms the message spoke of, and to whom it went, stands in the
 ledger. A text in the ledger has dashes in the token's place, so that who reads it there cannot answer for its reader.
 """
@@ -20,10 +20,10 @@ LASTS_US = 24 * 3600 * 1_000_000
 """From the making of the text."""
 LENGTH = 39
 WITHHELD = "-" * LENGTH
-_MINUTE_US = 60_000_000
-_EPOCH_MIN = 1_704_067_200 // 60
-"""2024-01-01; three bytes of minutes reach to 2055."""
-_ID_BYTES, _MINUTE_BYTES, _MAC_BYTES = 16, 3, 10
+_UNIT_US = 300 * 1_000_000
+_EPOCH_UNITS = 946_684_800 // 300
+"""2000-01-01; three bytes of five minutes reach to 2159."""
+_ID_BYTES, _TIME_BYTES, _MAC_BYTES = 16, 3, 10
 _PURPOSE = b"tocsin link 1|"
 
 
@@ -43,18 +43,18 @@ class LinkRefused(TocsinError):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """message: id of the notification.  expires_us: µs since 1970, a whole minute."""
+    """message: id of the notification.  expires_us: µs since 1970, in whole five minutes."""
 
     message: str
     expires_us: int
 
 
 def make(secret: bytes, message: str, expires_us: int) -> str:
-    """message: 32 hex digits.  expires_us: is rounded up to a minute. Raises ValueError when they do not fit."""
-    minutes = -(-expires_us // _MINUTE_US) - _EPOCH_MIN
-    if len(message) != 2 * _ID_BYTES or not 0 <= minutes < 1 << (8 * _MINUTE_BYTES):
+    """message: 32 hex digits.  expires_us: is rounded up to five minutes. Raises ValueError when they do not fit."""
+    units = -(-expires_us // _UNIT_US) - _EPOCH_UNITS
+    if len(message) != 2 * _ID_BYTES or not 0 <= units < 1 << (8 * _TIME_BYTES):
         raise ValueError("the message or the time does not fit into a link")
-    body = bytes.fromhex(message) + minutes.to_bytes(_MINUTE_BYTES, "big")
+    body = bytes.fromhex(message) + units.to_bytes(_TIME_BYTES, "big")
     return base64.urlsafe_b64encode(body + _sign(secret, body)).decode().rstrip("=")
 
 
@@ -71,7 +71,7 @@ def read(secret: bytes, token: str, now_us: int) -> Claims:
     spelled = base64.urlsafe_b64encode(whole).decode().rstrip("=") == token
     if not (hmac.compare_digest(mac, _sign(secret, body)) and spelled):
         raise LinkRefused(Why.ALTERED)
-    expires_us = (int.from_bytes(body[_ID_BYTES:], "big") + _EPOCH_MIN) * _MINUTE_US
+    expires_us = (int.from_bytes(body[_ID_BYTES:], "big") + _EPOCH_UNITS) * _UNIT_US
     if now_us >= expires_us:
         raise LinkRefused(Why.EXPIRED)
     return Claims(body[:_ID_BYTES].hex(), expires_us)

@@ -137,12 +137,12 @@ SELECT l.step, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.s
 FROM notification_alarms l JOIN alarms a ON a.key = l.alarm
 WHERE l.notification = %(id)s AND l.part = 'warning'
 
--- name: link_alarms_held
--- The same, held until the transaction ends.
+-- name: link_alarm_held
+-- One of them, held until the transaction ends.
 SELECT l.step, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
 FROM notification_alarms l JOIN alarms a ON a.key = l.alarm
-WHERE l.notification = %(id)s AND l.part = 'warning'
-ORDER BY a.key FOR UPDATE OF a
+WHERE l.notification = %(id)s AND l.alarm = %(alarm)s AND l.part = 'warning'
+FOR UPDATE OF a
 
 -- name: example_place
 -- An enterprise that a viewer sees, with one of its devices.

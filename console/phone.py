@@ -69,7 +69,7 @@ def make_phone(
             return _page(request, words, page, _calls(words, duty_phone, fire=True), 503)
         words = words_of(opened.language)
         fire = any(told.line.active and told.line.kind in _CALLS_FIRE_SERVICE for told in opened.alarms)
-        page = _shown(opened, words, now_us()) | {"token": token, "action": f"{PATH}{token}"}
+        page = _shown(opened, words, now_us()) | {"token": token}
         return _page(request, words, page, _calls(words, duty_phone, fire=fire), 200)
 
     @router.get(PATH + "{token}")

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from alerting.ladder import ROUNDS
 from alerting.metrics import AlertingMetrics
+from alerting.moving import move_alarms
 from alerting.ports import Answer, Arrival, Outcome, Tracked
 from alerting.routes import Recipient, Routes
 from alerting.tracking import Tracking
@@ -198,6 +199,18 @@ def test_a_contact_who_is_gone_is_not_told_again(shop: str) -> None:
         w.tell(event(State.CLEARED, Grade.RED, step=2))
         w.turn(60)
     assert w.called() == ["1", "3", "3"]
+
+
+def test_a_ladder_goes_on_in_another_partition(shop: str) -> None:
+    """When the log moves to other partitions, what was begun goes with its enterprise."""
+    with watch(shop) as w:
+        w.tell(RED)
+    with psycopg.connect(shop) as connection:
+        move_alarms(connection, lambda enterprise: 3, 8, w.story.seq)
+    with watch(shop, partition=3) as moved:
+        moved.clock.forward(60)
+        moved.turn()
+        assert moved.called() == ["2"]
 
 
 def test_a_yellow_is_told_to_a_contact_who_wants_yellows_with_the_bundle(dsn: str) -> None:

@@ -193,7 +193,7 @@ def test_a_link_that_is_not_good_says_whom_to_call_and_nothing_else(w: Watch, ph
     if how == "altered":
         path = path[:-3] + ("A" if path[-3] != "A" else "B") + path[-2:]
     elif how == "expired":
-        w.clock.forward(links.LASTS_US / US + 60)
+        w.clock.forward(links.LASTS_US / US + 300)
     elif how == "withdrawn":
         with psycopg.connect(dsn) as connection:
             connection.execute('DELETE FROM contacts WHERE "order" = 1')

@@ -27,10 +27,10 @@ def test_a_link_is_short_and_names_its_message() -> None:
     token = make(SECRET, MESSAGE, START_US + HOUR_US)
     assert len(token) == LENGTH < 40
     claims = read(SECRET, token, START_US)
-    assert claims.message == MESSAGE and 0 <= claims.expires_us - START_US - HOUR_US < 60 * US
+    assert claims.message == MESSAGE and 0 <= claims.expires_us - START_US - HOUR_US < 300 * US
 
 
-def test_a_link_ends_at_its_minute() -> None:
+def test_a_link_ends_at_its_time() -> None:
     token = make(SECRET, MESSAGE, START_US + HOUR_US)
     end_us = read(SECRET, token, START_US).expires_us
     assert why(token, end_us - 1) is None and why(token, end_us) is Why.EXPIRED
@@ -61,6 +61,12 @@ def test_the_text_of_the_ledger_is_as_long_as_the_one_that_leaves() -> None:
     left = put_in(kept, SECRET, MESSAGE, START_US)
     assert len(left) == len(kept) and WITHHELD not in left
     assert why(left.rpartition("/a/")[2]) is None
+
+
+@pytest.mark.parametrize("year_us", [946_684_800 * US, START_US, 4_000_000_000 * US])
+def test_links_of_any_year_that_a_house_may_live_in(year_us: int) -> None:
+    """A simulated house may begin in the past."""
+    assert why(make(SECRET, MESSAGE, year_us + HOUR_US), year_us) is None
 
 
 def test_a_house_without_an_address_has_no_links() -> None:
