@@ -71,6 +71,7 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
         },
         "xAxis": {
             "type": "time",
+            "splitNumber": 4,
             "axisLabel": {**text, "hideOverlap": True},
             "axisLine": {"lineStyle": {"color": "var(--line)"}},
             "splitLine": {"show": False},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import which
@@ -35,9 +36,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchRoom]:
-    folder: Path = tmp_path_factory.mktemp("watch-room")
-    with open_room(folder) as made:
+def room() -> Iterator[WatchRoom]:
+    # Not in pytest's own folder, which it closes to the server's user whenever another session begins.
+    with tempfile.TemporaryDirectory(prefix="tocsin-") as folder, open_room(Path(folder)) as made:
         yield made
 
 
