@@ -256,10 +256,14 @@ class Curve:
         w_a, w_p, w_r, w_n = w["A"], w["P"], w["R"], w["N"]
         begin, opened = self.begin_us, self.alarms_open
         faded, lost = self.faded_at(begin), self.protection_at(begin)
+        answers = {*self._late_from, *self._all_until} if self._late_from else set()
+        response = self.response_at(begin)
         for end in self._corners(horizon):
             later = self.faded_at(end) if end < FOREVER else 0.0
             lost_then = self.protection_at(end)
-            at = steady + w_r * self.response_at(begin) + w_n * self.nuisance_at(begin)
+            if begin in answers:
+                response = self.response_at(begin)
+            at = steady + w_r * response + w_n * self.nuisance_at(begin)
             most = at + w_a * min(100.0, opened + faded) + w_p * max(lost, lost_then)
             least = at + w_a * min(100.0, opened + later) + w_p * min(lost, lost_then)
             if least <= low + _NEAR or most >= high - _NEAR:
@@ -364,10 +368,10 @@ class Curve:
         if wanted <= 0.0:
             return inside, outside
         guess = self.anchor_us + round(math.log2(self.alarms_fading / wanted) * self._half_us)
-        width = 1 << 10
-        before, after = max(inside, guess - width), min(outside, guess + width)
-        if before < after and low < self.score_at(before) < high and not low < self.score_at(after) < high:
-            return before, after
+        for width in (2, 1 << 12):
+            before, after = max(inside, guess - width), min(outside, guess + width)
+            if before < after and low < self.score_at(before) < high and not low < self.score_at(after) < high:
+                return before, after
         return inside, outside
 
     def _turn(self, begin: int, end: int) -> int | None:

@@ -52,6 +52,7 @@ _INBOX = """
     SELECT number, enterprise, what, at_us, alarm, step, word FROM risk_inbox
      WHERE partition = %s ORDER BY number LIMIT %s
 """
+_SAME_FACTS = "SELECT number FROM risk_inbox WHERE what = 'facts' AND enterprise = ANY(%s)"
 _EMPTY_INBOX = "DELETE FROM risk_inbox WHERE number = ANY(%s)"
 _DUE = "SELECT enterprise FROM risk WHERE partition = %s AND due_us <= %s ORDER BY due_us LIMIT %s"
 _IN_SLOTS = "SELECT enterprise FROM risk WHERE partition = %s AND slot = ANY(%s)"
@@ -153,6 +154,11 @@ def sort_inbox(connection: Connection, limit: int) -> int:
 
 def inbox(connection: Connection, partition: int, limit: int) -> list[Asked]:
     return [Asked(*row) for row in connection.execute(_INBOX, (partition, limit)).fetchall()]
+
+
+def facts_asked(connection: Connection, enterprises: Sequence[str]) -> list[int]:
+    """Numbers of all rows that ask for the facts of these: who reads the facts now has answered every one of them."""
+    return [number for (number,) in connection.execute(_SAME_FACTS, (list(enterprises),)).fetchall()]
 
 
 def empty_inbox(connection: Connection, numbers: Sequence[int]) -> None:

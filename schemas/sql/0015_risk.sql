@@ -50,6 +50,7 @@ CREATE TABLE risk_inbox (
     word       text    NOT NULL DEFAULT ''
 ) WITH (autovacuum_vacuum_threshold = 1000);
 CREATE INDEX risk_inbox_sorted ON risk_inbox (partition, number);
+CREATE INDEX risk_inbox_facts ON risk_inbox (enterprise) WHERE what = 'facts';
 
 CREATE FUNCTION tocsin_risk_facts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
