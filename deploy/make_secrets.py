@@ -38,6 +38,8 @@ def make_missing(folder: Path, server_names: list[str]) -> list[str]:
     token = _kept(folder, "token", TOCSIN)
     _put(folder, "prometheus_token", token, PROMETHEUS)
     _kept(folder, "webhook_secret", TOCSIN)
+    # The carrier's, which no chance can make: empty until somebody writes it there.
+    _put(folder, "twilio_token", "", TOCSIN)
     _kept(folder, "grafana_password", GRAFANA)
     broker = _kept(folder, "broker_password", TOCSIN)
     if not (folder / "mosquitto_passwords").exists():
