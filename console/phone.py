@@ -33,6 +33,8 @@ _US = 1_000_000
 _FIRE_SERVICE = "119"
 _CALLS_FIRE_SERVICE = frozenset({Kind.FIRE, Kind.GAS, Kind.ELECTRICAL})
 _LONGEST_TOKEN = 64
+_SHOWN = 10
+"""Alarms of one message; the rest is a number."""
 _NOT_DIALLED = re.compile(r"[^0-9+]")
 _templates = Jinja2Templates(Path(__file__).parent / "templates")
 _HEADERS = {
@@ -102,11 +104,14 @@ def _calls(words: Words, duty_phone: str, *, fire: bool) -> list[_Call]:
 
 
 def _shown(opened: Opened, words: Words, now_us: int) -> dict[str, Any]:
-    zone = ZoneInfo(opened.timezone)
+    zone, count = ZoneInfo(opened.timezone), len(opened.alarms)
+    key = "phone.acknowledge" if count == 1 else "phone.acknowledge_all"
     return {
         "title": words("phone.title"),
         "contact": opened.contact,
-        "alarms": [_alarm(told, opened.contact, words, zone, now_us) for told in opened.alarms],
+        "alarms": [_alarm(told, opened.contact, words, zone, now_us) for told in opened.alarms[:_SHOWN]],
+        "more": words("phone.more", count=count - _SHOWN) if count > _SHOWN else "",
+        "acknowledge": words(key, count=count),
         "may_acknowledge": opened.may_acknowledge,
         "expires": words("phone.expires", time=_time(opened.expires_us, now_us, zone)),
     }

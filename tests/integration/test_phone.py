@@ -169,12 +169,14 @@ def test_a_red_is_acknowledged_by_who_had_acknowledged_the_orange(w: Watch, phon
 
 
 def test_a_message_of_a_storm_is_acknowledged_whole(w: Watch, phone: Phone) -> None:
-    w.tell(*(event(State.RAISED, Grade.RED, device=f"d{n}") for n in range(5)))
+    w.tell(*(event(State.RAISED, Grade.RED, device=f"d{n}") for n in range(15)))
     w.turn(10)
     phone.tap(link_of(w, 0))
     assert len(acknowledged(w)) == 1
+    page = phone.get(link_of(w, 1)).text
+    assert "全部 14 条我已知晓" in page and "另有 4 条" in page and page.count("<button") == 1
     phone.tap(link_of(w, 1))
-    assert len(acknowledged(w)) == 5
+    assert len(acknowledged(w)) == 15
     w.turn(60)
     assert w.called() == ["1", "1"]
 
