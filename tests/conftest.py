@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from schemas.errors import ConfigError
 from tocsin.migrate import migrate
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TOCSIN_CONSOLE", "no")
 """Only tests of the web console pay for its process."""
+# A busy machine draws slowly, and is not wrong.
+hypothesis_settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("ours")
+
 _names = (f"test_{number}" for number in itertools.count(1))
 
 
