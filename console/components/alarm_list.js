@@ -16,6 +16,7 @@ const ANSWER_MS = 6000;
 export default {
   template: `
     <section class="w-watch t-data" :aria-label="say('watch.title')">
+      <h1 class="t-aloud">{{ say("watch.title") }}</h1>
       <div class="w-bar">
         <div class="w-grades" role="group" :aria-label="say('watch.filter.grade')">
           <button v-for="grade in grades" :key="grade" type="button" class="w-chip"

@@ -39,7 +39,7 @@ def framed(at: At, page: Page, pages: Sequence[Page]) -> Iterator[Reader]:
     language, said = json.dumps(words.language), json.dumps(theme if theme in THEMES else "auto")
     ui.add_head_html(f"<script>document.documentElement.lang={language};"
                      f"document.documentElement.dataset.theme={said};</script>")  # fmt: skip
-    ui.element("a").props('href="#main"').classes("t-skip").add_slot("default")
+    ui.element("a").props('href="#main"').classes("t-skip")._text = words("frame.skip")
     with ui.element("header").classes("t-top"):
         with ui.link(target="/").classes("t-brand"):
             ui.element("img").props(f'src="{at.house.static}/bell.svg" alt=""')

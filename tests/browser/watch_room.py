@@ -194,7 +194,10 @@ def _running(process: subprocess.Popen[bytes], data: Path, log: Path) -> Running
         seen[:] = [running]
         return True
 
-    until(answers, "the console answers")
+    try:
+        until(answers, "the console answers")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {log.read_text(errors='replace')[-3000:]}") from error
     return seen[0]
 
 
