@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import paho.mqtt.client as paho
@@ -104,6 +105,25 @@ def test_a_latched_alarm_is_acknowledged_and_reset_once_it_has_cleared(service: 
     refused = subprocess.run(asked, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
     assert "active" in refused.stderr + refused.stdout
+
+
+def test_the_place_of_a_fire_is_red_with_its_reason(service: Service) -> None:
+    """The risk follows the alarm by itself, also where the registry does not know the enterprise yet."""
+    for value in ("95.0", "96.0"):
+        assert publish(service, "shop-7/kitchen", f'{{"temperature": {value}}}') == 0
+    token = DataDirectory(service.data).token()
+
+    def risk() -> dict[str, Any]:
+        url = f"http://127.0.0.1:{service.running.http_port}/api/v1/risk/shop-7"
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code in (200, 404), answer.text
+        return answer.json() if answer.status_code == 200 else {}
+
+    until(lambda: risk().get("colour") == "red", "the place is red")
+    found = risk()
+    assert found["risk"]["reasons"][0]["code"] == "open_red"
+    assert found["risk"]["on_file"] is False
+    assert "kitchen" in found["words"]["reasons"][0]
 
 
 def test_a_bad_payload_is_answered_on_errors_and_kept(service: Service) -> None:
