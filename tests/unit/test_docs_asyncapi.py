@@ -330,7 +330,9 @@ BOTH = Principal("both", enterprises=frozenset({"shop-1"}), alarms=frozenset({"s
         (ALARMS, "tocsin/v1/shop-2/alarms", False),
         (ALARMS, "tocsin/v1/shop-1/kitchen/status", False),
         (BOTH, "tocsin/v1/shop-1/#", True),
-        (BOTH, "tocsin/v1/+/alarms", False),
+        (BOTH, "tocsin/v1/+/alarms", True),
+        (ENTERPRISE, "tocsin/v1/+/alarms", False),
+        (BOTH, "tocsin/v1/+/kitchen/errors", False),
         (ANONYMOUS, "#", True),
     ],
 )
