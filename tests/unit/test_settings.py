@@ -79,3 +79,24 @@ def test_a_token_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TOCSIN_TOKEN", "short")
     with pytest.raises(ConfigError, match=r"TOCSIN_TOKEN: .*fewer than 16"):
         Settings.told()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("public_url", "javascript:alert(1)"),
+        ("public_url", "https://tocsin.example/?next="),
+        ("public_url", "tocsin.example"),
+        ("duty_phone", "call me <b>"),
+        ("duty_phone", "0" * 40),
+    ],
+)
+def test_what_stands_in_every_message_is_looked_at(name: str, value: str) -> None:
+    """An address or a number that cannot be is said at the start, not by ten thousand texts."""
+    with pytest.raises(ConfigError, match=f"TOCSIN_{name.upper()}|{name}"):
+        Settings.told(**{name: value})
+
+
+@pytest.mark.parametrize("url", ["", "https://tocsin.example.org", "http://10.0.0.1:8090/tocsin/", "http://[::1]:8090"])
+def test_addresses_of_consoles(url: str) -> None:
+    assert Settings.told(public_url=url).public_url == url
