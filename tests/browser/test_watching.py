@@ -102,7 +102,7 @@ def test_a_server_that_is_killed_is_said_at_once_and_the_page_catches_up_alone(
     assert killed
     # Stopped, not ended: the socket stays open, and only the beats tell.
     os.kill(killed, signal.SIGSTOP)
-    expect(page.get_by_role("alert")).to_contain_text("No line to the server", timeout=8000)
+    expect(page.get_by_role("alert")).to_contain_text("No line to the server")
     assert float(page.locator(".t-data").evaluate("e => getComputedStyle(e).opacity")) < 1
     room.burn(code)
     os.kill(killed, signal.SIGKILL)
