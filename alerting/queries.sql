@@ -1,4 +1,4 @@
--- What the desk, the outbox and people ask of alerting's tables.
+-- What the desk and the outbox ask of alerting's tables; what people ask is in `people.sql`.
 
 -- name: make_position
 -- A consumer's first place.
@@ -27,14 +27,14 @@ SELECT * FROM tocsin_whereabouts(%(partition)s, %(after)s, %(limit)s, %(enterpri
 -- name: suppressed_devices
 -- Devices with open alarms that were not announced.
 SELECT DISTINCT enterprise, device FROM alarms
-WHERE open AND partition = %(partition)s AND suppression <> 'none'
+WHERE open AND partition = %(partition)s AND suppression NOT IN ('none', 'suppressed_by_design')
 
 -- name: suppressed_alarms
 -- Open alarms of some devices that were not announced, worst first.
 SELECT a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
 FROM alarms a JOIN unnest(%(enterprises)s::text[], %(devices)s::text[]) AS x (enterprise, device)
   ON a.enterprise = x.enterprise AND a.device = x.device
-WHERE a.open AND a.partition = %(partition)s AND a.suppression <> 'none'
+WHERE a.open AND a.partition = %(partition)s AND a.suppression NOT IN ('none', 'suppressed_by_design')
 ORDER BY a.grade DESC, a.key LIMIT %(limit)s
 
 -- name: events_to_hand_on
@@ -375,37 +375,6 @@ WHERE partition = %(partition)s AND status IN ('planned', 'queued', 'sending') G
 INSERT INTO journal (notification, at_us, enterprise, grade, en, zh)
 VALUES (%(id)s, %(at_us)s, %(enterprise)s, %(grade)s, %(en)s, %(zh)s) ON CONFLICT DO NOTHING
 
--- name: one_alarm
--- An alarm as it stands.
-SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms WHERE key = %(key)s
-
--- name: one_alarm_held
--- The same, held until the transaction ends.
-SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms WHERE key = %(key)s
-FOR UPDATE
-
--- name: put_acknowledgement
--- A person's act, once under its idempotency key.
-INSERT INTO acknowledgements (alarm, step, by, note, at_us, idempotency_key)
-VALUES (%(alarm)s, %(step)s, %(by)s, %(note)s, %(at_us)s, %(idempotency_key)s)
-ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
-
--- name: known_acknowledgement
--- What an idempotency key stands for.
-SELECT alarm, step, by FROM acknowledgements WHERE idempotency_key = %(idempotency_key)s
-
--- name: acknowledge_alarm
--- The newest acknowledged step; an older one changes nothing.
-UPDATE alarms SET acked_step = %(step)s, acked_by = %(by)s WHERE key = %(alarm)s AND acked_step < %(step)s
-
--- name: stamp_acknowledged
--- The receipts of every message that spoke of the alarm and was taken.
-INSERT INTO receipts (notification, stamp, at_us, detail)
-SELECT n.id, 'acknowledged', %(at_us)s, %(by)s FROM notifications n
-JOIN notification_alarms l ON l.notification = n.id
-WHERE l.alarm = %(alarm)s AND l.part = 'warning' AND l.step <= %(step)s AND n.status = 'accepted'
-ON CONFLICT DO NOTHING
-
 -- name: acknowledgements_after
 -- Enterprises in which people acknowledged something, for those who publish the state. A number is drawn before its
 -- commit, so a smaller one may come later: ask from some way back, without those that are known.
@@ -424,57 +393,6 @@ WHERE enterprise = %(enterprise)s AND open ORDER BY grade DESC, raised_us DESC, 
 -- name: enterprises_with_open_alarms
 -- Whose state must stand on MQTT after a start.
 SELECT DISTINCT enterprise FROM alarms WHERE partition = %(partition)s AND open
-
--- name: list_alarms
--- A page of alarms: open before ended, worst first, newest first; after the cursor's place.
-SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms
-WHERE (%(open)s::boolean IS NULL OR open = %(open)s)
-  AND (%(grades)s::smallint[] IS NULL OR grade = ANY (%(grades)s))
-  AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
-  AND (%(enterprises)s::text[] IS NULL OR enterprise = ANY (%(enterprises)s))
-  AND (%(at_open)s::boolean IS NULL
-       OR (open, grade, raised_us, key) < (%(at_open)s, %(at_grade)s, %(at_raised_us)s, %(at_key)s))
-ORDER BY open DESC, grade DESC, raised_us DESC, key DESC LIMIT %(limit)s
-
--- name: events_of
--- Every step of an alarm.
-SELECT body FROM alarm_events WHERE key = %(key)s ORDER BY step
-
--- name: decisions_of
--- Why each step told whom it told.
-SELECT step, at_us, told, reason FROM decisions WHERE alarm = %(key)s ORDER BY step
-
--- name: acknowledgements_of
--- What people did about an alarm.
-SELECT number, step, by, note, at_us FROM acknowledgements WHERE alarm = %(key)s ORDER BY number
-
--- name: ledger_of
--- The messages that spoke of an alarm, with their attempts and receipts.
-SELECT n.id, n.recipient, n.channel, n.at_once, n.status, n.reason, n.planned_us, n.queued_us, n.overdue, n.body,
-       (SELECT coalesce(jsonb_agg(jsonb_build_object('number', t.number, 'started_us', t.started_us,
-                   'finished_us', t.finished_us, 'outcome', t.outcome, 'detail', t.detail) ORDER BY t.number), '[]')
-        FROM attempts t WHERE t.notification = n.id),
-       (SELECT coalesce(jsonb_agg(jsonb_build_object('stamp', r.stamp, 'at_us', r.at_us, 'detail', r.detail)
-                   ORDER BY r.at_us), '[]')
-        FROM receipts r WHERE r.notification = n.id)
-FROM notifications n
-WHERE n.id IN (SELECT notification FROM notification_alarms WHERE alarm = %(key)s)
-ORDER BY n.planned_us, n.id
-
--- name: ask_reset
--- A person asks the engine to reset an alarm, once under the idempotency key.
-INSERT INTO commands (key, action, alarm_key, seen_step, asked_by, reason, partition)
-SELECT %(key)s, 'reset', %(alarm)s, %(step)s, %(by)s, %(note)s, partition FROM alarms WHERE key = %(alarm)s
-ON CONFLICT (key) DO NOTHING
-
--- name: one_command
--- What became of it; `accepted` is null until the engine has judged.
-SELECT alarm_key, seen_step, asked_by, accepted, answer FROM commands WHERE key = %(key)s
-
--- name: commands_of
--- What people asked of the engine about an alarm.
-SELECT key, action, seen_step, asked_by, accepted, coalesce(answer, ''), (extract(epoch FROM asked_at) * 1e6)::bigint
-FROM commands WHERE alarm_key = %(key)s ORDER BY asked_at
 
 -- name: sit_down
 -- This session is a living desk process for as long as it lasts.

@@ -1,4 +1,4 @@
-"""Named SQL: each query of a `queries.sql` has a name and one line of purpose."""
+"""Named SQL: each query of a `.sql` file has a name and one line of purpose."""
 
 from __future__ import annotations
 
