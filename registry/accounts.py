@@ -496,11 +496,12 @@ def _columns(account: Account) -> dict[str, Any]:
 
 def _said(account: Account, before: Account | None = None, password: bool = False) -> str:
     """What of an account is new, for the log of acts: never a phone number."""
+    known = before or Account(id=0, login=account.login, name="", role=account.role)
     fields = ("role", "districts", "enterprises", "language", "disabled")
     words = [
         f"{field}={','.join(value) if isinstance(value, tuple) else value}"
         for field in fields
-        if (value := getattr(account, field)) != (getattr(before, field) if before else ())
+        if (value := getattr(account, field)) != getattr(known, field) or (before is None and field == "role")
     ]
     words += ["a new name"] if before and before.name != account.name else []
     words += ["a new phone number"] if before and before.phone != account.phone else []

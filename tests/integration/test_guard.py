@@ -60,6 +60,10 @@ def make_app(accounts: Accounts | None) -> FastAPI:
     def unknown(request: Request) -> str:
         return viewer_of(request).name
 
+    @app.get("/api/v1/table.csv")
+    def table() -> Response:
+        return Response("a,b", media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="a.csv"'})
+
     @app.get("/cookie")
     def cookie(request: Request) -> Response:
         response = Response()
@@ -185,6 +189,15 @@ def test_the_cookie_is_for_our_pages_alone(accounts: Accounts) -> None:
     plain = ask(app, "GET", "/cookie", headers=headers).headers["Set-Cookie"]
     assert "HttpOnly" in plain and "SameSite=lax" in plain and "Secure" not in plain
     assert "Secure" in ask(app, "GET", "/cookie", "https", headers=headers).headers["Set-Cookie"]
+
+
+def test_what_was_taken_away_stands_in_the_log_of_acts(accounts: Accounts) -> None:
+    """A list of enterprises with their phone numbers may leave; that it did is known."""
+    app = make_app(accounts)
+    assert ask(app, "GET", "/api/v1/table.csv", headers=cookie_of(accounts)).text == "a,b"
+    ask(app, "GET", "/api/v1/who", headers=cookie_of(accounts))
+    exports = accounts.audit(house(), act="export").entries
+    assert [(one.who, one.subject, one.refused) for one in exports] == [("li", "/api/v1/table.csv", False)]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,8 @@ def test_nobody_writes_outside_of_a_scope(world: tuple[psycopg.Connection[Any], 
         connection.execute(add, (ours, "one"))
         assert connection.execute(take, (ours,)).rowcount == 1
         assert connection.execute(take, (others,)).rowcount == 0
+    told = connection.execute("SELECT who, act, subject, enterprise FROM audit_log WHERE who = 'me'").fetchall()
+    assert told == [("me", "acknowledge", ours, OURS)], "what is done stands in the log of acts, whichever way it came"
     for statement, row in (
         (add, (others, "two")),
         ("UPDATE alarms SET enterprise = %s", (OTHERS,)),

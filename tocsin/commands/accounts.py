@@ -222,11 +222,11 @@ def audit(
     if json:
         _print([msgspec.to_builtins(one) for one in found])
         return
-    table = Table("at", "who", "act", "subject", "enterprise", "", "detail")
+    out = Console(highlight=False, soft_wrap=True)
     for one in found:
-        words = (one.who, one.act, one.subject, one.enterprise, "refused" if one.refused else "", one.detail)
-        table.add_row(f"{one.at:%Y-%m-%d %H:%M:%S}", *(escape(word) for word in words))
-    Console().print(table)
+        words = (one.who or "nobody known", "was refused" if one.refused else "", one.act, one.subject, one.enterprise)
+        told = "  ".join(escape(word) for word in (*words, one.detail) if word)
+        out.print(f"{one.at:%Y-%m-%d %H:%M:%S}  {told}")
 
 
 @app.command()
