@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from ingest.payload_rows import Stored
 from ingest.payloads import Payloads
@@ -14,10 +16,18 @@ from schemas.rules import Rule, RulePack
 from streams.plans import Facts, Plans
 from streams.store.edge import session
 from streams.store.queries import history, last_values
+from tocsin.settings import connect_dsn
 
 _DAY_US = 86_400_000_000
 _AHEAD_US = 3_600_000_000
 """Beyond now: devices' clocks may run ahead."""
+
+
+@contextmanager
+def open_payloads(data: Path | None) -> Iterator[Payloads]:
+    """Of the Tocsin that a command means."""
+    with closing(make_payloads(connect_dsn(data))) as payloads:
+        yield payloads
 
 
 def make_payloads(dsn: str) -> Payloads:

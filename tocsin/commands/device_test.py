@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,8 +46,8 @@ def test(key: Key, wait: Wait = False, seconds: Seconds = 600.0, data: Data = No
     """
     enterprise, device = parse_key(key)
     dsn = connect_dsn(data)
-    payloads = make_payloads(dsn)
-    now = _next(payloads, enterprise, device, seconds) if wait else payloads.last(house(), enterprise, device)
+    with closing(make_payloads(dsn)) as payloads:
+        now = _next(payloads, enterprise, device, seconds) if wait else payloads.last(house(), enterprise, device)
     measures = list(dict.fromkeys(one.sensor.partition(".")[0] for one in now.values))
     pack = activation.active_pack(dsn) or load_pack()
     of_measures, of_silence = rules_of(pack, _facts(dsn, now), measures)

@@ -15,8 +15,8 @@ from registry.devices import parse_key
 from schemas.errors import ConfigError
 from schemas.payloads import Mend, RefusedDetail, RefusedMessage, Told
 from schemas.viewers import house
-from tocsin.payload_parts import make_payloads
-from tocsin.settings import Settings, connect_dsn
+from tocsin.payload_parts import open_payloads
+from tocsin.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,8 +52,8 @@ def list_(
 
     For example: `tocsin quarantine list --device shop-17/boiler`
     """
-    payloads = make_payloads(connect_dsn(data))
-    page = payloads.quarantine(house(), _wanted(device, code, field, everything), limit)
+    with open_payloads(data) as payloads:
+        page = payloads.quarantine(house(), _wanted(device, code, field, everything), limit)
     if json:
         _print_json(page)
         return
@@ -76,7 +76,8 @@ def show(message: Number, data: Data = None, json: Json = False) -> None:
 
     For example: `tocsin quarantine show 1795580363223220`
     """
-    detail = make_payloads(connect_dsn(data)).show(house(), *read_name(message))
+    with open_payloads(data) as payloads:
+        detail = payloads.show(house(), *read_name(message))
     if json:
         _print_json(detail)
     else:
@@ -118,10 +119,11 @@ def replay(
         tuple(leave_out or ()),
         numbers_in_text,
     )
-    payloads = make_payloads(connect_dsn(data))
     names = [read_name(one) for one in messages] if messages else None
-    asked = payloads.replay(house(), names if names is not None else _wanted(device, code, field, False), mend).asked
-    left = _wait(payloads) if wait and asked else 0
+    wanted = names if names is not None else _wanted(device, code, field, False)
+    with open_payloads(data) as payloads:
+        asked = payloads.replay(house(), wanted, mend).asked
+        left = _wait(payloads) if wait and asked else 0
     if json:
         _print_json({"asked": asked, "left": left})
         return
