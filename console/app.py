@@ -18,7 +18,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from nicegui import app as pages_app
-from nicegui import core, ui
+from nicegui import context, core, ui
 
 from alerting.lists import Wanted
 from alerting.people import UnknownAlarm
@@ -148,15 +148,19 @@ async def _build(at: At, page: Page) -> None:
             at.viewer.must(page.act)
         await page.build(at)
     except NotAllowed:
+        context.client.status_code = 403
         message(words("frame.not_allowed_title"), words("frame.not_allowed"), "lock", ("/", words("frame.back")))
     except ServiceAway:
+        context.client.status_code = 503
         message(words("frame.away_title"), words("frame.away"), "cloud_off")
         # Asked until it answers, then loaded anew.
         ui.timer(2.0, lambda: ui.run_javascript("window.tocsin.reload && window.tocsin.reload()"))
     except (NotThere, UnknownAlarm, UnknownAccount, UnknownDevice, UnknownMessage):
+        context.client.status_code = 404
         message(words("frame.not_there_title"), words("frame.not_there"), "search_off", ("/", words("frame.back")))
     except Exception:  # noqa: BLE001  a defect of one page; its words are for the log
         _log.exception("a page failed", page=page.name)
+        context.client.status_code = 500
         message(words("frame.failed_title"), words("frame.failed"), "error_outline", ("/", words("frame.back")))
 
 

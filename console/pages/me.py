@@ -247,7 +247,9 @@ class _Me:
                     with ui.element("tr").classes("is-refused" if entry.refused else ""):
                         with ui.element("td"):
                             Since(int(entry.at.timestamp() * 1e6), words, "full")
-                        said = f"{entry.act} ✗" if entry.refused else entry.act
+                        key = f"me.did.{entry.act}"
+                        did = words(key) if key in words else entry.act.replace("_", " ")
+                        said = f"{did} ✗" if entry.refused else did
                         for text in (entry.who or "–", said, entry.subject, entry.detail):
                             ui.element("td")._text = text
 
