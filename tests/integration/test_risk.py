@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,9 +23,11 @@ from schemas.identity import id_of, partition_of
 from schemas.risk import Risk, RiskColour
 from schemas.viewers import NotAllowed, Role, Viewer, house
 from scoring.risk_table import DAY_US
+from scoring.risk_words import risk_texts
 from streams.risk_book import RiskBook, UnknownRisk
 from streams.risk_keeper import RiskKeeper
 from tests.alerting_world import START_US, US, HandClock, Story, event, make_desk
+from tests.api_world import Asker, all_services, api_of
 
 HOUSE = house()
 _ENTERPRISE = """
@@ -220,6 +224,40 @@ def test_pages_are_whole_and_worst_first(dsn: str, keeper: RiskKeeper, book: Ris
     assert (total.enterprises, total.blue + total.yellow + total.orange + total.red) == (7, 7)
     assert total.worst_enterprise == "shop-3"
     assert book.colours(HOUSE).keys() == {code for code, _ in seen}
+
+
+def test_the_table_opens_in_a_spreadsheet_and_runs_nothing_there(dsn: str, keeper: RiskKeeper) -> None:
+    put_enterprise(dsn)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE enterprises SET name = '=HYPERLINK(1)', name_en = '@sum' WHERE code = 'shop-1'")
+    settle(keeper)
+    with all_services(dsn) as services:
+        ask = Asker(api_of(services))
+        found = ask("GET", "/api/v1/risk.csv?language=zh&colour=blue&colour=yellow")
+        assert found.status_code == 200
+        assert found.headers["content-type"].startswith("text/csv")
+        headings, row = csv.reader(io.StringIO(found.text.removeprefix("\ufeff")))
+        assert headings == risk_texts("zh").columns
+        assert len(row) == len(headings)
+        assert row[:3] == ["shop-1", "'=HYPERLINK(1)", "'@sum"]
+        assert ask("GET", "/api/v1/risk.csv?trade=;drop").status_code == 400
+        assert ask("GET", "/api/v1/risk/shop-1").json()["words"]["reasons"]
+        assert ask("GET", "/api/v1/risk/shop-2").json()["error"]["code"] == "not_found"
+        assert ask("GET", "/api/v1/risk/totals?by=trade").json()["totals"][0]["key"] == "H6210"
+        assert len(ask("GET", "/api/v1/risk/shop-1/history").json()["chapters"]) == 1
+
+
+def test_an_enterprise_that_moves_to_another_district_is_counted_there(
+    dsn: str, keeper: RiskKeeper, book: RiskBook
+) -> None:
+    """No fact of the formula is another, and yet it is another supervisor's."""
+    put_enterprise(dsn)
+    put_enterprise(dsn, "shop-2", "310104")
+    settle(keeper)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE enterprises SET district = '310104' WHERE code = 'shop-1'")
+    settle(keeper)
+    assert [(total.key, total.enterprises) for total in book.totals(HOUSE)] == [("310104", 2)]
 
 
 @pytest.mark.parametrize("failpoint", ["before_risk_commit", "after_risk_commit"])
