@@ -33,6 +33,7 @@ class DeviceBody(BaseModel):
     trade: _Word | None = None
     profiles: list[_Word] = Field([], max_length=20)
     out_of_service: bool = False
+    gateway: Code | None = Field(None, description="The device of the enterprise through which it speaks.")
 
 
 class ClaimBody(DeviceBody):

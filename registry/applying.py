@@ -54,6 +54,7 @@ _DEFAULTS: dict[Sort, dict[str, Any]] = {
     Sort.DEVICES: {
         "zone": "", "name": "", "name_en": "", "rated_current_a": None, "period_s": None, "supply": None,
         "heat_class": None, "trade": None, "profiles": [], "out_of_service": False,
+        "gateway": None,
     },
 }  # fmt: skip
 """What a new row has where its file has no such column."""

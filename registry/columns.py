@@ -42,7 +42,7 @@ _FLAMMABLES = {"无": "none", "少量": "some", "大量": "much"}
 _FACT_FIELDS = {
     "rated current": "rated_current_a", "period": "period_s", "heat class": "heat_class", "profile": "profiles",
 }  # fmt: skip
-FACTS = ("rated_current_a", "period_s", "supply", "heat_class", "trade", "profiles", "out_of_service")
+FACTS = ("rated_current_a", "period_s", "supply", "heat_class", "trade", "profiles", "out_of_service", "gateway")
 
 
 class BadCell(Exception):
@@ -308,6 +308,7 @@ KINDS: dict[Sort, Kind] = {
                 Column("trade", _maybe, ("行业",)),
                 Column("profiles", _words, ("规则集",)),
                 Column("out_of_service", _flag, ("停用",)),
+                Column("gateway", _maybe, ("网关", "所属网关")),
             ),
             ("enterprise", "device"),
             Placed,

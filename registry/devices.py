@@ -50,6 +50,12 @@ def check_facts(facts: DeviceFacts) -> DeviceFacts:
         raise ConfigError(
             f"{facts.heat_class!r} is not known.", field="heat class", mend="Use one of EN 54-5: A1, A2S."
         )
+    if facts.gateway is not None and (not NAME.match(facts.gateway) or facts.gateway == facts.device):
+        raise ConfigError(
+            f"{facts.gateway!r} cannot be its gateway.",
+            field="gateway",
+            mend="Write the name of another device of the same enterprise, without the enterprise.",
+        )
     for field, words in (("trade", (facts.trade,)), ("profile", facts.profiles)):
         if any(word is not None and not _WORD.match(word) for word in words):
             raise ConfigError("it is not a word of letters, digits, dots, dashes or underscores.", field=field)

@@ -204,6 +204,11 @@ class Directory:
         with self._connections.transaction(viewer) as connection:
             return writing.put_contact(connection, viewer, contact)
 
+    def swap_contacts(self, viewer: Viewer, code: str, one: int, other: int) -> None:
+        """Each takes the other's place in the order. Raises NotThere, NotAllowed."""
+        with self._connections.transaction(viewer) as connection:
+            writing.swap_contacts(connection, viewer, code, one, other)
+
     def remove_contact(self, viewer: Viewer, code: str, order: int) -> None:
         """The others keep their places. Raises NotThere, NotAllowed."""
         with self._connections.transaction(viewer) as connection:

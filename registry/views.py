@@ -51,6 +51,8 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """Of the enterprise, where not said otherwise."""
     profiles: tuple[str, ...] = ()
     out_of_service: bool = False
+    gateway: str | None = None
+    """The device of the enterprise through which it speaks."""
 
 
 class DeviceView(Placed, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ from schemas.errors import ConfigError
 from schemas.identity import NAME
 from schemas.viewers import Act, Viewer
 
-FACTS = ("rated_current_a", "period_s", "supply", "heat_class", "trade", "profiles", "out_of_service")
+FACTS = ("rated_current_a", "period_s", "supply", "heat_class", "trade", "profiles", "out_of_service", "gateway")
 
 _Q = load_queries()
 
@@ -132,6 +132,21 @@ def put_contact(connection: Connection, viewer: Viewer, contact: Contact) -> Con
             connection.execute(_Q["put_contact"], row)
         changes.record(connection, viewer, "contact", contact.enterprise, contact.order, before, contact)
     return contact
+
+
+def swap_contacts(connection: Connection, viewer: Viewer, code: str, one: int, other: int) -> None:
+    """Each takes the other's place in the order."""
+    viewer.must(Act.CHANGE_CONTACTS)
+    _must_see(connection, viewer, code)
+    held = {}
+    for order in sorted((one, other)):  # always in this order, so that two who swap the same do not wait for ever
+        row = {"enterprise": code, "order": order}
+        found = connection.execute(_Q["held_contact"], row).fetchone() if 0 < order < 100 else None
+        if found is None:
+            raise NotThere("contact", str(order))
+        held[order] = _contact.decode(found[0])
+    for order, contact in ((one, held[other]), (other, held[one])):
+        put_contact(connection, viewer, structs.replace(contact, order=order))
 
 
 def remove_contact(connection: Connection, viewer: Viewer, code: str, order: int) -> None:

@@ -135,6 +135,8 @@ class DeviceFacts(msgspec.Struct, frozen=True, tag="facts"):
     profiles: tuple[str, ...] = ()
     """Rule profiles that hold for this device beside the default ones ("co.us", "gas.home")."""
     out_of_service: bool = False
+    gateway: str | None = None
+    """The device of the enterprise through which it speaks. Detection does not ask; who is told does."""
 
 
 class ResetAsked(msgspec.Struct, frozen=True, tag="reset"):

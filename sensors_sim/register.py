@@ -45,6 +45,7 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     supply: str = ""
     heat_class: str = ""
     profiles: tuple[str, ...] = ()
+    gateway: str = ""
 
 
 class Register(msgspec.Struct, frozen=True):
@@ -178,6 +179,7 @@ def _contacts(shop: Shop) -> list[Contact]:
 
 
 def _devices(shop: Shop) -> list[DeviceRow]:
+    gateways = {plan.behind for plan in shop.devices}
     return [
         DeviceRow(
             enterprise=shop.code,
@@ -189,7 +191,8 @@ def _devices(shop: Shop) -> list[DeviceRow]:
             period_s=float(plan.period),
             supply=plan.supply,
             heat_class=plan.heat_class,
-            profiles=plan.profiles,
+            profiles=(*plan.profiles, "gateway") if plan.name in gateways else plan.profiles,
+            gateway=plan.behind,
         )
         for plan in shop.devices
     ]

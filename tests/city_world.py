@@ -36,7 +36,7 @@ class JudgedCity:
                 self._apply(
                     DeviceFacts(
                         d.enterprise, d.device, d.rated_current_a, d.period_s, d.supply or None, d.heat_class or None,
-                        None, d.profiles,
+                        None, d.profiles, gateway=d.gateway or None,
                     )
                 )  # fmt: skip
 

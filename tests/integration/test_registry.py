@@ -118,6 +118,8 @@ def test_facts_reach_the_engine_by_the_log(dsn: str) -> None:
         (DeviceFacts("shop", "panel", supply="sun"), "supply"),
         (DeviceFacts("shop", "panel", heat_class="Z9"), "heat class"),
         (DeviceFacts("shop", "panel", profiles=("a b",)), "profile"),
+        (DeviceFacts("shop", "panel", gateway="shop/gateway"), "gateway"),
+        (DeviceFacts("shop", "panel", gateway="panel"), "gateway"),
         (DeviceFacts("shop", "p a"), "not a device"),
     ],
 )

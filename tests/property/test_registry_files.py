@@ -69,6 +69,7 @@ DEVICES = st.builds(
     heat_class=st.none() | st.sampled_from(["A1", "A2S"]),
     trade=st.none() | NAMES,
     profiles=st.lists(NAMES, max_size=3).map(tuple),
+    gateway=st.none() | st.just("gateway-7"),
     out_of_service=st.booleans(),
 )
 ROWS: dict[Sort, st.SearchStrategy[Any]] = {

@@ -40,6 +40,7 @@ Period = Annotated[float | None, typer.Option(help="How often it reports, in s."
 Supply = Annotated[str | None, typer.Option(help=f"One of {', '.join(SUPPLIES)}.")]
 HeatClass = Annotated[str | None, typer.Option(help="Class of a heat detector by EN 54-5, such as A1 or A2S.")]
 Profile = Annotated[list[str] | None, typer.Option(help="A rule profile that holds for it, such as co.us; repeatable.")]
+Gateway = Annotated[str | None, typer.Option(help="Device of the enterprise through which it speaks.")]
 Trade = Annotated[str | None, typer.Option(help="Trade, where it is another than its enterprise's.")]
 Zone = Annotated[str | None, typer.Option(help="Zone of the enterprise in which it hangs.")]
 Name = Annotated[str | None, typer.Option(help="What people call it.")]
@@ -58,6 +59,7 @@ def add(
     heat_class: HeatClass = None,
     profile: Profile = None,
     trade: Trade = None,
+    gateway: Gateway = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -65,7 +67,7 @@ def add(
 
     For example: `tocsin devices add shop-17/panel --zone kitchen --rated-current 32 --period 60 --supply mains`
     """
-    device = _with(_named(key), zone, name, name_en, rated_current, period, supply, heat_class, profile, trade)
+    device = _with(_named(key), zone, name, name_en, rated_current, period, supply, heat_class, profile, trade, gateway)
     with _directory(data) as directory:
         if directory.has_device(house(), device.enterprise, device.device):
             mend = "Change it with `tocsin devices set`, or give it a new secret with `tocsin devices renew`."
@@ -86,6 +88,7 @@ def set_(
     heat_class: HeatClass = None,
     profile: Profile = None,
     trade: Trade = None,
+    gateway: Gateway = None,
     out_of_service: Annotated[
         bool | None, typer.Option("--out-of-service/--in-service", help="Its alarms tell nobody meanwhile.")
     ] = None,
@@ -99,7 +102,7 @@ def set_(
     enterprise, device = parse_key(key)
     with _directory(data) as directory:
         before = as_placed(directory.device(house(), enterprise, device))
-        after = _with(before, zone, name, name_en, rated_current, period, supply, heat_class, profile, trade)
+        after = _with(before, zone, name, name_en, rated_current, period, supply, heat_class, profile, trade, gateway)
         if out_of_service is not None:
             after = structs.replace(after, out_of_service=out_of_service)
         changed = directory.put_device(house(), after).device
@@ -154,6 +157,7 @@ def claim(
     heat_class: HeatClass = None,
     profile: Profile = None,
     trade: Trade = None,
+    gateway: Gateway = None,
     login: Annotated[bool, typer.Option("--login", help="Make it a login of its own, and print its secret.")] = False,
     data: Data = None,
     json: Json = False,
@@ -162,7 +166,7 @@ def claim(
 
     For example: `tocsin devices claim shop-17/meter-3 --zone kitchen --name 灶台`
     """
-    device = _with(_named(key), zone, name, name_en, rated_current, period, supply, heat_class, profile, trade)
+    device = _with(_named(key), zone, name, name_en, rated_current, period, supply, heat_class, profile, trade, gateway)
     with _directory(data) as directory:
         claimed = directory.claim(house(), device, login=login)
     if claimed.password:
@@ -259,11 +263,13 @@ def _with(
     heat_class: str | None,
     profile: list[str] | None,
     trade: str | None,
+    gateway: str | None,
 ) -> Placed:
     """The device with what was named."""
     named = {
         "zone": zone, "name": name, "name_en": name_en, "rated_current_a": rated_current, "period_s": period,
         "supply": supply, "heat_class": heat_class, "trade": trade, "profiles": tuple(profile) if profile else None,
+        "gateway": gateway,
     }  # fmt: skip
     changes: dict[str, Any] = {field: value for field, value in named.items() if value is not None}
     return structs.replace(device, **changes)
