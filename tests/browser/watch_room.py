@@ -46,6 +46,8 @@ raise   = { at_or_above = 30.0, readings = 2 }
 clear   = { below = 20.0, for = "1s" }
 source  = "Ours, for a test."
 """
+_START_S = 300.0
+"""The first start on a machine compiles its kernels."""
 HOT, COLD = 95.0, 21.0
 PASSWORD = "a long night at the desk"
 MARKUP = '<img src=x onerror="window.hit=1">&amp;{{7*7}}'
@@ -195,7 +197,7 @@ def _running(process: subprocess.Popen[bytes], data: Path, log: Path) -> Running
         return True
 
     try:
-        until(answers, "the console answers")
+        until(answers, "the console answers", _START_S)
     except AssertionError as error:
         raise AssertionError(f"{error}: {log.read_text(errors='replace')[-3000:]}") from error
     return seen[0]
