@@ -30,6 +30,7 @@ from console.api_shapes import content_of
 from console.errors import SCHEMA, answer_errors
 from console.guard import COOKIE, Guard
 from console.health import Troubles, health_router
+from console.once import HEADER, Once
 from console.services import Services
 
 _SHAPES: tuple[type, ...] = (
@@ -65,6 +66,8 @@ def make_api(services: Services, registry: CollectorRegistry, troubles: Troubles
     """An ASGI app. token: what `/api/` asks for, at least 16 characters."""
     app = FastAPI(title="Tocsin", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     answer_errors(app)
+    if services.once is not None:
+        app.add_middleware(Once, book=services.once)
     app.add_middleware(Guard, token=token, accounts=services.accounts, larger=LARGER)
     app.include_router(health_router(registry, troubles))
     add_api(app, services)
@@ -116,10 +119,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             operation["responses"].pop("422", None)
             if path.startswith("/api/"):
+                if method == "post" and path != "/api/v1/session":
+                    _add_key(operation)
                 _add_errors(operation)
+            for answer in operation["responses"].values():
+                _drop_empty(answer.get("content", {}))
     components["securitySchemes"] = _SECURITY
     document["security"] = [{name: []} for name in _SECURITY]
     return document
@@ -132,3 +139,20 @@ def _add_errors(operation: dict[str, Any]) -> None:
         if says:
             error = {"description": "Error.", "content": content_of("Error")}
             operation["responses"].setdefault(str(status), error)
+
+
+def _add_key(operation: dict[str, Any]) -> None:
+    """What `console.once` does for every POST that does not know its key itself."""
+    parameters = operation.setdefault("parameters", [])
+    if not any(one["name"].lower() == HEADER.lower() for one in parameters):
+        schema = {"type": "string", "maxLength": 200, "pattern": r"^[\x21-\x7e]*$"}
+        says = "A repeat under the same key is not done again, and is told so (`not_possible`)."
+        parameters.append({"name": HEADER, "in": "header", "required": False, "schema": schema, "description": says})
+        error = {"description": "Error.", "content": content_of("Error")}
+        operation["responses"].setdefault("409", error)
+
+
+def _drop_empty(content: dict[str, Any]) -> None:
+    """The framework's own type, where the endpoint has said another."""
+    if len(content) > 1 and not content.get("application/json", {"schema": True}).get("schema"):
+        del content["application/json"]

@@ -9,6 +9,7 @@ from alerting.people import People
 from alerting.trials import Trials
 from console.house_health import HouseHealth
 from console.live import Live
+from console.once import OnceBook
 from console.rulebook import Rulebook
 from ingest.payloads import Payloads
 from registry.accounts import Accounts
@@ -31,8 +32,18 @@ class Services:
     rules: Rulebook | None = None
     health: HouseHealth | None = None
     trials: Trials | None = None
+    once: OnceBook | None = None
 
     def closers(self) -> list[Callable[[], None]]:
         """What ends the connections of all of them but `people`, whose maker ends it."""
-        held = (self.accounts, self.directory, self.payloads, self.places, self.risk, self.health, self.trials)
+        held = (
+            self.accounts,
+            self.directory,
+            self.payloads,
+            self.places,
+            self.risk,
+            self.health,
+            self.trials,
+            self.once,
+        )
         return [one.close for one in held if one is not None]

@@ -17,6 +17,7 @@ from alerting.trials import Trials
 from console.api import make_api
 from console.house_health import HouseHealth
 from console.live import Live
+from console.once import OnceBook
 from console.rulebook import Rulebook
 from console.services import Services
 from registry.accounts import Accounts
@@ -38,12 +39,14 @@ def all_services(dsn: str) -> Iterator[Services]:
         accounts: Accounts = make_accounts(dsn)
         directory, places, risk = Directory(dsn), PlaceBook(dsn), RiskBook(dsn)
         payloads, health = make_payloads(dsn), HouseHealth(dsn)
+        once = OnceBook(dsn)
         trials = Trials(dsn, load_texts(), HandClock())
-        for one in (people, accounts, directory, places, risk, payloads, health, trials):
+        for one in (people, accounts, directory, places, risk, payloads, health, trials, once):
             stack.callback(one.close)
         yield Services(
             people, Live(dsn, people), accounts, directory, payloads, places, risk, Rulebook(dsn), health,
             trials,
+            once,
         )  # fmt: skip
 
 

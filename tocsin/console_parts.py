@@ -18,6 +18,7 @@ from console.app import make_console
 from console.health import Troubles
 from console.house_health import Ask, HouseHealth
 from console.live import Live
+from console.once import OnceBook
 from console.phone import make_phone
 from console.rulebook import Rulebook
 from console.services import Services
@@ -59,11 +60,12 @@ class ConsoleParts:
         self.rules = Rulebook(dsn)
         self.health = HouseHealth(dsn, ask=main, folder=data)
         self.trials = Trials(dsn, load_texts(), now_us, self._reply)
+        self.once = OnceBook(dsn)
         self.live = Live(dsn, self.people)
         self.watch = Watch(dsn)
         self.services = Services(
             self.people, self.live, self.accounts, self.directory, self.payloads, self.places, self.risk, self.rules,
-            self.health, self.trials,
+            self.health, self.trials, self.once,
         )  # fmt: skip
         crew.start("live", self.live.run, self.live.stop)
         crew.start("watch", self.watch.run, self.watch.stop)
@@ -101,3 +103,4 @@ class ConsoleParts:
         self.risk.close()
         self.health.close()
         self.trials.close()
+        self.once.close()

@@ -28,6 +28,7 @@ from alerting.trials import Trials
 from console.api import make_api
 from console.house_health import HouseHealth
 from console.live import Live
+from console.once import OnceBook
 from console.rulebook import Rulebook
 from console.services import Services
 from ingest.commit_rows import RoundRows
@@ -291,6 +292,7 @@ class OneProcess(Process):
             risk=RiskBook(self.dsn),
             rules=Rulebook(self.dsn),
             trials=Trials(self.dsn, load_texts(), self._now_us, Reply(settings.public_url, settings.duty_phone)),
+            once=OnceBook(self.dsn),
             health=HouseHealth(self.dsn, ask=self.standings.troubles, folder=settings.data),
         )
         self._closers += services.closers()

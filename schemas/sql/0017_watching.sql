@@ -107,3 +107,13 @@ GRANT UPDATE (assigned_to, verdict, verdict_step) ON alarms TO tocsin_viewer;
 -- What a look at the house counts.
 CREATE INDEX commands_unanswered ON commands (asked_at) WHERE answered_at IS NULL;
 CREATE INDEX attempts_refused ON attempts (started_us) WHERE outcome = 'refused';
+
+-- Idempotency keys of what is no act about an alarm, for two days: under each something was done, or is being done.
+CREATE TABLE done_once (
+    who  text        NOT NULL,
+    key  text        NOT NULL,
+    what text        NOT NULL,
+    at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (who, key)
+);
+CREATE INDEX done_once_at ON done_once (at);

@@ -257,3 +257,17 @@ def test_a_message_is_read_before_anybody_is_told(room: Room) -> None:
     assert wang("GET", "/api/v1/enterprises/shop-2/preview").status_code == 404
     assert wang("POST", "/api/v1/messages/test").status_code == 409, "the account has no phone"
     assert wang("POST", "/api/v1/enterprises/shop-1/contacts/1/test").status_code == 404
+
+
+def test_what_is_made_under_one_key_is_made_once(room: Room) -> None:
+    """A script that was cut off runs again; a key that nobody knows of is a hole."""
+    li, zhang = room["li"], room["zhang"]
+    headers = {"Idempotency-Key": "deploy-7"}
+    assert li("POST", "/api/v1/keys", json={"name": ""}, headers=headers).status_code == 400, "it came to nothing"
+    assert li("POST", "/api/v1/keys", json={"name": "deploy"}, headers=headers).status_code == 201
+    again = li("POST", "/api/v1/keys", json={"name": "deploy"}, headers=headers)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "not_possible")
+    assert zhang("POST", "/api/v1/keys", json={"name": "deploy"}, headers=headers).status_code == 201, "zhang's own"
+    assert sorted(key["name"] for key in li("GET", "/api/v1/keys").json()["keys"]) == ["deploy", "test"]
+    blank = li("POST", "/api/v1/keys", json={"name": "x"}, headers={"Idempotency-Key": "a b"})
+    assert blank.json()["error"]["field"] == "Idempotency-Key"
