@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from alerting.life import Alarm
+from alerting.life import Alarm, Suppression
 from alerting.message import line_of
+from schemas.alarms import AlarmEvent
 from schemas.notifications import Line, Part, Place
 
 PlaceOf = Callable[[str, str], Place | None]
@@ -38,16 +39,28 @@ class Said:
     must_wait: bool
 
 
-def said_of(gathered: Iterable[Gathered], place_of: PlaceOf = _nowhere) -> Said:
+def _nothing(event: AlarmEvent) -> int:
+    return 0
+
+
+def said_of(
+    gathered: Iterable[Gathered],
+    place_of: PlaceOf = _nowhere,
+    behind_of: Callable[[AlarmEvent], int] = _nothing,
+) -> Said:
+    """behind_of: how many devices speak through the one of an alarm."""
     lines: list[Line] = []
     unsaid: list[Gathered] = []
     must_wait = False
     for g in gathered:
         place = place_of(g.alarm.event.enterprise, g.alarm.event.device)
-        if g.alarm.event.active:
+        behind = behind_of(g.alarm.event)
+        if g.alarm.suppression is Suppression.BY_DESIGN and not (g.heard or g.hearing):
+            unsaid.append(g)
+        elif g.alarm.event.active:
             # Back while its all-clear was waiting: they still believe in it, rightly.
             if Part.WARNING in g.parts:
-                lines.append(line_of(g.alarm, Part.WARNING, place))
+                lines.append(line_of(g.alarm, Part.WARNING, place, behind))
             else:
                 unsaid.append(g)
         elif Part.WARNING in g.parts or g.heard:

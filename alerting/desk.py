@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from alerting import ledger, store, whereabouts
-from alerting.bundle import said_of
+from alerting import effects, ledger, store, whereabouts
+from alerting.bundle import Gathered, said_of
 from alerting.climbing import Climbing
 from alerting.composer import Composer, Reply
 from alerting.contacts import Contacts, is_contact
 from alerting.database import Connection, Database, session_name
+from alerting.effects import Silences
 from alerting.life import Alarm, Suppression
 from alerting.message import Texts, line_of
 from alerting.metrics import AlertingMetrics
@@ -211,6 +212,8 @@ class Desk:
             if not rows:
                 return 0
             turn = _Turn(self._clock(), whereabouts.read(asked, self._channels))
+            silent = effects.of_events(row.event for row in rows)
+            turn.silences = effects.ask(connection, self._partition, turn.now_us, silent)
             for row in rows:
                 self._decide(turn, row.event, row.alarm)
             self._record(connection, turn)
@@ -236,9 +239,13 @@ class Desk:
         before = turn.alarms.get(event.key, stored)
         suppression = self._suppression_of(event.enterprise, event.device)
         contacts = turn.contacts(event.enterprise)
-        planned = plan(before, event, self._routes, turn.now_us, suppression, contacts)
+        behind = turn.silences.cause_of(event, turn.now_us) if suppression is Suppression.NONE else ""
+        if behind:
+            suppression = Suppression.BY_DESIGN
+        planned = plan(before, event, self._routes, turn.now_us, suppression, contacts, behind)
         if planned.alarm is before:
             return
+        turn.silences.put(planned.alarm)
         again = event.key in turn.alarms
         turn.alarms[event.key] = planned.alarm
         self._tell(turn, planned, again)
@@ -250,8 +257,9 @@ class Desk:
         if planned.ladder is not None:
             turn.called(event.enterprise, planned.ladder.called, event.grade)
         place = turn.around.place(event.enterprise, event.device)
+        behind = turn.silences.count_behind(event)
         for telling in planned.tellings:
-            line = line_of(planned.alarm, telling.part, place)
+            line = line_of(planned.alarm, telling.part, place, behind)
             if telling.at_once:
                 sending = self._message(telling, line, turn.now_us)
                 deadline_us = turn.now_us + self._composer.limit_us(telling.recipient)
@@ -290,7 +298,9 @@ class Desk:
     # The turn over alarms whose suppression has ended.
 
     def _take_returned(self) -> int:
-        """Announce what was raised while its device was out of service, and still stands now that it is back."""
+        """Announce what was raised while its device was out of service or its gateway silent, and still stands now that
+        it is back.
+        """
         assert self._position is not None
         now_us = self._clock()
         if 0 <= now_us - self._suppressed_looked_us < _LOOK_AT_SUPPRESSED_US:
@@ -305,9 +315,17 @@ class Desk:
                 if devices
                 else []
             )  # fmt: skip
+            if hidden := effects.no_longer_hidden(connection, self._partition, now_us, _EVENTS_A_TURN):
+                store.hold_position(connection, CONSUMER, self._partition, self._position)
+                alarms += [alarm for alarm in hidden if self._suppression_of(*_device(alarm)) is Suppression.NONE]
             turn = _Turn(now_us, self._around(connection, alarms))
+            turn.silences = effects.ask(
+                connection, self._partition, now_us, effects.of_events(alarm.event for alarm in alarms)
+            )
             for alarm in alarms:
-                if alarm.event.active:
+                if turn.silences.cause_of(alarm.event, now_us):
+                    turn.alarms[alarm.event.key] = replace(alarm, suppression=Suppression.BY_DESIGN)
+                elif alarm.event.active:
                     contacts = turn.contacts(alarm.event.enterprise)
                     planned = plan_afresh(alarm, self._routes, now_us, contacts)
                     turn.alarms[alarm.event.key] = planned.alarm
@@ -379,7 +397,10 @@ class Desk:
     def _bundle(self, connection: Connection, row: Due, recipient: Recipient, now_us: int) -> Sending | None:
         gathered = store.gathered(connection, row)
         around = self._around(connection, [one.alarm for one in gathered])
-        said = said_of(gathered, around.place)
+        silent = effects.of_events(one.alarm.event for one in gathered)
+        silences = effects.ask(connection, self._partition, now_us, silent)
+        gathered = [self._unless_hidden(connection, row.recipient, one, silences, now_us) for one in gathered]
+        said = said_of(gathered, around.place, silences.count_behind)
         if said.must_wait:
             store.postpone(connection, row, now_us + _WAIT_FOR_WARNING_US)
             return None
@@ -390,6 +411,14 @@ class Desk:
         sending = self._composer.sending(recipient, row.id, said.lines, False, row.planned_us, now_us)
         store.send_bundle(connection, sending)
         return sending
+
+    def _unless_hidden(
+        self, connection: Connection, recipient: str, one: Gathered, silences: Silences, now_us: int
+    ) -> Gathered:
+        """The cause of its silence may have come while it waited in the bundle."""
+        if one.heard or one.hearing or not silences.cause_of(one.alarm.event, now_us):
+            return one
+        return replace(one, alarm=effects.hide(connection, one.alarm, recipient))
 
     # Helpers.
 
@@ -424,6 +453,10 @@ class Desk:
             raise ServedElsewhere("the desk", f"another one serves partition {self._partition}")
 
 
+def _device(alarm: Alarm) -> tuple[str, str]:
+    return alarm.event.enterprise, alarm.event.device
+
+
 @dataclass(slots=True)
 class _Turn:
     """What one turn over events decides."""
@@ -435,6 +468,7 @@ class _Turn:
     messages: list[AtOnce] = field(default_factory=list)
     bundled: list[tuple[Line, Telling]] = field(default_factory=list)
     people: dict[str, Contacts] = field(default_factory=dict)
+    silences: Silences = field(default_factory=Silences)
 
     def contacts(self, enterprise: str) -> Contacts:
         """With the calls of this turn."""

@@ -39,6 +39,7 @@ class SmsTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: str
     limit: str
     late: str
+    behind: str
     day: str
     duty: str
     confirm: str
@@ -69,6 +70,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: str
     at: str
     late: str
+    behind: str
     action: str
     grade: dict[str, str]
     kind: dict[str, str]
@@ -78,13 +80,14 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sms: SmsTexts
 
 
-def line_of(alarm: Alarm, part: Part, place: Place | None = None) -> Line:
+def line_of(alarm: Alarm, part: Part, place: Place | None = None, behind: int = 0) -> Line:
     """The alarm as it stands, for a message."""
     e = alarm.event
     return Line(
         e.key, e.step, part, e.state, e.enterprise, e.device, e.subject, e.measure, e.family, e.kind, e.grade,
         e.previous, e.active, e.latched, alarm.acknowledged, e.onset_us, e.event_us, e.received_us,
         e.evidence.rule, e.evidence.value, e.evidence.limit, e.evidence.unit, e.age_s, e.reason, place,
+        behind,
     )  # fmt: skip
 
 
@@ -121,6 +124,8 @@ def _one(line: Line, texts: Texts, zone: ZoneInfo) -> str:
     head = template.format(grade=texts.grade[line.grade.word], kind=texts.kind[line.kind.value])
     said = [_measured(line, texts), texts.step[step_word(line)].format(previous=texts.grade[line.previous.word])]
     said.append(texts.at.format(time=_time(line.event_us, zone)))
+    if line.behind and line.part is Part.WARNING:
+        said.append(texts.behind.format(count=line.behind))
     if line.age_s:
         said.append(texts.late.format(age=_duration(line.age_s)))
     return f"{head} · {_where(line, texts)}: {', '.join(word for word in said if word)}"

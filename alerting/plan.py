@@ -54,8 +54,12 @@ def plan(
     now_us: int,
     suppression: Suppression = Suppression.NONE,
     contacts: Contacts = NOBODY,
+    behind: str = "",
 ) -> Plan:
-    """What `event` makes of the alarm and whom it tells; a step that is already in the alarm tells nobody."""
+    """What `event` makes of the alarm and whom it tells; a step that is already in the alarm tells nobody.
+
+    behind: the subject whose silence hides this one.
+    """
     after = fold(before, event)
     if after is before:
         return Plan(after, (), "repeated: this step is known")
@@ -67,7 +71,8 @@ def plan(
     if event.late:
         return Plan(after, (), "late: it is history")
     if after.suppression is not Suppression.NONE:
-        return Plan(after, (), f"suppressed: {after.suppression.value}")
+        cause = f" behind {behind}" if behind else ""
+        return Plan(after, (), f"suppressed: {after.suppression.value}{cause}")
     return _warning(before, after, routes, now_us, contacts)
 
 

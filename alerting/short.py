@@ -70,6 +70,8 @@ def _one(line: Line, texts: Texts, zone: ZoneInfo, now_us: int, room: _Room) -> 
         template = sms.withdrawn if step_word(line) == "withdrawn" else sms.all_clear
         after = sms.reset if step_word(line) == "cleared_latched" else ""
         return template.format(kind=texts.kind[line.kind.value], where=where, since=since, until=until) + after
+    if line.behind:
+        where += sms.behind.format(count=line.behind)
     return sms.warning[line.kind.value].format(
         grade=texts.grade[line.grade.word] + _moved(line, texts), where=where, what=_what(line, texts), since=since
     )

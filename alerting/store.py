@@ -105,6 +105,12 @@ def events_after(
     return judged, asked
 
 
+def hold_position(connection: Connection, consumer: str, partition: int, position: int) -> None:
+    """Held until the transaction ends. Raises Fenced when it is not `position`."""
+    held = connection.execute(_Q["hold_position"], {"consumer": consumer, "partition": partition})
+    _check_fence(held.fetchone(), consumer, partition, position)
+
+
 def suppressed_devices(connection: Connection, partition: int) -> list[tuple[str, str]]:
     """(enterprise, device) with open alarms that were not announced."""
     return connection.execute(_Q["suppressed_devices"], {"partition": partition}).fetchall()

@@ -97,6 +97,8 @@ class Line(msgspec.Struct, frozen=True):
     reason: str = ""
     place: Place | None = None
     """None: the registry does not know the enterprise."""
+    behind: int = 0
+    """Of a gateway that is silent: how many devices speak through it."""
 
 
 class Notification(msgspec.Struct, frozen=True):
