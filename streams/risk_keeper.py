@@ -23,6 +23,7 @@ from schemas.errors import Fenced, ServiceAway
 from schemas.risk import Risk
 from scoring.risk import explain
 from scoring.risk_state import apply_acknowledgement, apply_event, apply_facts, apply_strain, apply_verdict
+from scoring.risk_table import DAY_US
 from streams import risk_rows as rows
 from streams.log.session import connect
 from streams.risk_rows import Asked, Connection
@@ -140,6 +141,10 @@ class RiskKeeper:
                 # What is still to be read may be earlier than what is due.
                 until_us = min(until_us, events[-1][1].now_us)
             due = rows.due(connection, self._partition, until_us, _AT_ONCE)
+            # After a long stand day by day: each day has a row of its own, and a turn must end.
+            behind = min(due.values(), default=until_us) + DAY_US < until_us
+            if behind:
+                until_us = min(due.values()) + DAY_US
             told = [event for _, event in events if event.enterprise != _OURSELVES]
             codes = dict.fromkeys([*(e.enterprise for e in told), *(a.enterprise for a in asked), *due, *strained])
             turn = _Turn(list(codes), told, asked, strained, now_us, until_us)
@@ -157,7 +162,7 @@ class RiskKeeper:
         if strained:
             self._hourly.done(slots)
         self._count(kept)
-        return _AT_ONCE in (unsorted, len(events), len(asked), len(due)) or len(slots) > 1
+        return behind or _AT_ONCE in (unsorted, len(events), len(asked), len(due)) or len(slots) > 1
 
     def _begin(self) -> int:
         """Take the place over, and remember what an earlier keeper may have died before it was published."""
@@ -237,6 +242,8 @@ class RiskKeeper:
             if self._connection is None:
                 self._connection = connect(self._dsn, f"tocsin risk {self._partition}")
                 self._connection.execute(f"LISTEN {rows.ASKED}; LISTEN {rows.EVENTS}")
+                # Between its statements a turn computes, on a busy machine for some seconds.
+                self._connection.execute("SET idle_in_transaction_session_timeout = '30s'")
             yield self._connection
         except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
             self.close()

@@ -54,7 +54,7 @@ _INBOX = """
 """
 _SAME_FACTS = "SELECT number FROM risk_inbox WHERE what = 'facts' AND enterprise = ANY(%s)"
 _EMPTY_INBOX = "DELETE FROM risk_inbox WHERE number = ANY(%s)"
-_DUE = "SELECT enterprise FROM risk WHERE partition = %s AND due_us <= %s ORDER BY due_us LIMIT %s"
+_DUE = "SELECT enterprise, due_us FROM risk WHERE partition = %s AND due_us <= %s ORDER BY due_us LIMIT %s"
 _IN_SLOTS = "SELECT enterprise FROM risk WHERE partition = %s AND slot = ANY(%s)"
 _RECENT = """
     SELECT DISTINCT enterprise FROM risk_history
@@ -166,9 +166,9 @@ def empty_inbox(connection: Connection, numbers: Sequence[int]) -> None:
         connection.execute(_EMPTY_INBOX, (list(numbers),))
 
 
-def due(connection: Connection, partition: int, until_us: int, limit: int) -> list[str]:
-    """Enterprises that are to be looked at again, the longest due first."""
-    return [code for (code,) in connection.execute(_DUE, (partition, until_us, limit)).fetchall()]
+def due(connection: Connection, partition: int, until_us: int, limit: int) -> dict[str, int]:
+    """Enterprises that are to be looked at again and when, the longest due first."""
+    return dict(connection.execute(_DUE, (partition, until_us, limit)).fetchall())
 
 
 def in_slots(connection: Connection, partition: int, slots: Sequence[int]) -> list[str]:
