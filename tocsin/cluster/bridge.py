@@ -9,6 +9,7 @@ from ingest.bridge.leases import PostgresLeases
 from ingest.commit_kafka import RoundRecords
 from tocsin.bridge_parts import bridge_settings, make_bridge
 from tocsin.cluster.process import WritingProcess
+from tocsin.housekeeping import Housekeeping
 from tocsin.standing import Standing
 from tocsin.standing.bridge import bridge_standing
 from tocsin.standing.kafka import kafka_standing
@@ -31,6 +32,8 @@ class BridgeProcess(WritingProcess):
             after_us=self.last_us,
             failpoint=self._failpoint,
         )
+        housekeeping = Housekeeping(self._replaying())
+        self.crew.start("housekeeping", housekeeping.run, housekeeping.stop)
         self.crew.start("leases", self.leases.run, self.leases.stop)
         stop = threading.Event()
         self.crew.start("bridge", lambda: self.bridge.run(stop), stop.set)

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 
 from ingest.commit_kafka import RoundRecords
 from ingest.door.hearing import Hearing
-from ingest.replaying import Replayer, write_behind
 from ingest.shared_sessions import SharedSessions
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
 from schemas.kafka import ALARMS, ALARMS_STATE
 from streams.log.kafka_topics_reader import KafkaTopicsReader
 from tocsin.cluster.process import WritingProcess
-from tocsin.housekeeping import LOGINS_S, REPLAY_S, Chore, Housekeeping
+from tocsin.housekeeping import LOGINS_S, Chore, Housekeeping
 from tocsin.parts import open_door
 from tocsin.standing import Standing
 from tocsin.standing.door import door_standing
@@ -30,9 +29,7 @@ class DoorProcess(WritingProcess):
         follower = LoginFollower(self.dsn, logins)
         follower.refresh()
         self._closers.append(follower.close)
-        replayer = Replayer(self.dsn, write_behind(self.log.append, self.dsn), self._now_us)
-        self._closers.append(replayer.close)
-        housekeeping = Housekeeping(Chore(LOGINS_S, follower.refresh), Chore(REPLAY_S, replayer.turn))
+        housekeeping = Housekeeping(Chore(LOGINS_S, follower.refresh), self._replaying())
         sessions = SharedSessions(self.dsn, self.instance)
         self.door = open_door(
             self.settings,

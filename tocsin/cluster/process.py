@@ -12,12 +12,14 @@ from typing import Literal
 from starlette.types import ASGIApp
 
 from console.health import make_probes
+from ingest.replaying import Replayer, write_behind
 from schemas.kafka import QUARANTINE
 from streams.log.kafka import KafkaLog, Record
 from streams.log.kafka_times import last_logged_in_kafka_us
 from streams.ticking import run_ticks
 from streams.ticks import HouseTime
 from tocsin.data_directory import DataDirectory, Running
+from tocsin.housekeeping import REPLAY_S, Chore
 from tocsin.http_server import HttpServer
 from tocsin.layout import LayoutWatch, layout_of
 from tocsin.metrics import Stations
@@ -93,6 +95,12 @@ class WritingProcess(ClusterProcess):
         self.house = HouseTime(self.last_us, self._clock.wall_us(), self._clock.monotonic_us())
         stop = threading.Event()
         self.crew.start("ticks", lambda: run_ticks(self.log, self._clock, self.house, stop), stop.set)
+
+    def _replaying(self) -> Chore:
+        """Refused messages that somebody has mended enter the log here, or by another who writes it."""
+        replayer = Replayer(self.dsn, write_behind(self.log.append, self.dsn), self._now_us)
+        self._closers.append(replayer.close)
+        return Chore(REPLAY_S, replayer.turn)
 
     def _now_us(self) -> int:
         return self.house.at(self._clock.monotonic_us())
