@@ -1,4 +1,4 @@
-"""A desk process for tests that kill it: `python -m tests.desk_process DSN URL PARTITIONS [FAILPOINT]`.
+"""A desk process for tests that kill it: `python -m tests.desk_process DSN URL PARTITIONS FAILPOINT CARRIER`.
 
 It says `ready` on its standard output once it looks round, and ends when its standard input does.
 """
@@ -13,13 +13,15 @@ import time
 
 from prometheus_client import CollectorRegistry
 
+from alerting.channels.sms import Sms
 from alerting.channels.webhook import Webhook
 from alerting.desk import Desk
 from alerting.desks import SEATS, Desks
 from alerting.listening import ALARMS, Listening
 from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
-from alerting.routes import WEBHOOK, Routes, webhook_recipient
+from alerting.ports import Channel
+from alerting.routes import SMS, WEBHOOK, Routes, webhook_recipient
 from alerting.texts import load_texts
 from tocsin.crew import Crew
 from tocsin.failpoints import from_setting
@@ -31,10 +33,10 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def start(dsn: str, url: str, partitions: int, failpoint: str = "") -> subprocess.Popen[str]:
-    """A process that looks round already."""
+def start(dsn: str, url: str, partitions: int, failpoint: str = "", carrier: str = "") -> subprocess.Popen[str]:
+    """A process that looks round already. carrier: where it texts, if it does."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.desk_process", dsn, url, str(partitions), failpoint],
+        [sys.executable, "-m", "tests.desk_process", dsn, url, str(partitions), failpoint, carrier],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -49,9 +51,11 @@ def end(process: subprocess.Popen[str]) -> int:
 
 
 def main() -> None:
-    dsn, url, partitions, failpoint = sys.argv[1:5]
+    dsn, url, partitions, failpoint, carrier = sys.argv[1:6]
     metrics = AlertingMetrics(CollectorRegistry())
-    channels = {WEBHOOK: Webhook(now_us, concurrency=4)}
+    channels: dict[str, Channel] = {WEBHOOK: Webhook(now_us, concurrency=4)}
+    if carrier:
+        channels[SMS] = Sms("AC0", "token", "+15005550006", url=carrier)
     outbox = Outbox(dsn, channels, now_us, metrics, from_setting(failpoint))
     routes = Routes((webhook_recipient("ops", url, SECRET),))
     texts = load_texts()

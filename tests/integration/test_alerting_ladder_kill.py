@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -17,8 +18,11 @@ from alerting.database import Connection
 from alerting.routes import Routes
 from schemas.alarms import Grade, State
 from sensors_sim.carrier import Carrier, start
-from tests.alerting_world import START_US, HandClock, Story, event, make_desk
+from tests import desk_process
+from tests.alerting_world import START_US, FarEnd, HandClock, Story, event, make_desk
+from tests.desks_world import P, served, shares
 from tests.people_world import add_contact, settle, watch
+from tests.waiting import until
 
 RED = event(State.RAISED, Grade.RED)
 _KILLED = """
@@ -131,3 +135,34 @@ def test_two_desks_of_a_partition_climb_a_rung_once(shop: str, carrier: Carrier)
         first.run()
     assert serve(shop, carrier.url, 61) == 0
     assert [text.to[-2:] for text in carrier.texts()] == ["01", "02"]
+
+
+def test_another_process_climbs_on_when_one_is_killed(shop: str, carrier: Carrier) -> None:
+    """Desks side by side: the ladder is of the partition, and whoever serves that next looks into the rows."""
+    far_end = FarEnd()
+    both = [desk_process.start(shop, far_end.url, P, "", carrier.url) for _ in range(2)]
+    try:
+        until(lambda: shares(shop) == [P // 2, P // 2], "both serve their share")
+        Story(shop, partition=3).tell(event(State.RAISED, Grade.RED, event_us=desk_process.now_us()))
+        taken = "SELECT count(*) FROM notifications WHERE channel = 'sms' AND status = 'accepted'"
+        until(lambda: rows(shop, taken) == [(1,)], "the first contact is called")
+        killed = next(process for process in both if served(shop)[3] == f"desk-{process.pid}")
+        killed.kill()
+        with psycopg.connect(shop) as connection:
+            connection.execute("UPDATE ladders SET called_us = called_us - 60000000, due_us = due_us - 60000000")
+        until(lambda: rows(shop, taken) == [(2,)], "the next contact is called by the other process")
+        with psycopg.connect(shop) as connection:
+            connection.execute("UPDATE alarms SET acked_step = step, acked_by = 'Li Wei'")
+            connection.execute("UPDATE ladders SET called_us = called_us - 60000000, due_us = due_us - 60000000")
+        until(lambda: rows(shop, "SELECT count(*) FROM ladders") == [(0,)], "it ends")
+        assert [text.to[-2:] for text in carrier.texts()] == ["01", "02"]
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+        far_end.close()
+
+
+def rows(dsn: str, sql: LiteralString) -> list[tuple[Any, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(sql).fetchall()
