@@ -1,8 +1,8 @@
 """The open alarms, live: one session of PostgreSQL listens for a whole process, however many watch.
 
-Viewers of the same scope share one snapshot, read once for all of them, at most some ten times a second. A cut from
-PostgreSQL is said at once; what was known until then stays in the snapshot, with the moment from which it is, and is
-replaced by what is read first after the cut.
+Viewers of the same scope share one snapshot, read once for all of them, at most some ten times a second; where many
+scopes are watched, those alone are read whom a change concerns. A cut from PostgreSQL is said at once; what was known
+until then stays in the snapshot, with the moment from which it is, and is replaced by what is read first after the cut.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from alerting.database import Connection, open_connection
 from alerting.people import LONGEST_PAGE, People
 from alerting.views import WatchedAlarm
 from schemas.errors import TocsinError
-from schemas.viewers import Act, Viewer
+from schemas.viewers import Act, Viewer, house
 
 CHANNEL = "tocsin_watch"
 """Of NOTIFY: an alarm, what people did about one, or the registry has changed (migration 0017)."""
@@ -33,6 +33,8 @@ _PROOF_S = 1.0
 """A quiet PostgreSQL is asked so often whether it is there."""
 SILENT_S = 3.0
 """A PostgreSQL that has not answered for so long is away."""
+_FEW_ROOMS = 4
+"""More scopes than these are not all read at every change, but those whom it concerns."""
 _BACKOFF_S = 0.5
 _log = structlog.get_logger("console.live")
 
@@ -117,6 +119,13 @@ class _Room:
         self.snapshot: Snapshot | None = None
         self.inside: set[Subscription] = set()
 
+    def has_changed(self, whole: list[WatchedAlarm]) -> bool:
+        """Whether its viewers would see another snapshot, by all that is open."""
+        viewer, codes, districts = self.viewer, set(self.viewer.enterprises), set(self.viewer.districts)
+        within = [a for a in whole if viewer.sees_all or a.enterprise in codes or a.district in districts]
+        known = self.snapshot
+        return known is None or known.cut_since_us is not None or known.total != len(within) or known.alarms != within
+
 
 class _Bell:
     """Wakes a thread that waits for a socket. Its own are open while that thread runs."""
@@ -187,6 +196,7 @@ class Live:
         self._cuts = 0
         self.readings = 0
         """Snapshots that were read."""
+        self.is_reading = False
 
     # For those who watch.
 
@@ -303,17 +313,34 @@ class Live:
     def _read(self, *, all_rooms: bool) -> None:
         with self._lock:
             rooms = [room for room in self._rooms.values() if all_rooms or room.snapshot is None]
-        for room in rooms:
-            seen = self._people.watch(room.viewer, self._most)
-            self.readings += 1
-            with self._lock:
-                version = seen.as_of_us if room.snapshot is None else max(seen.as_of_us, room.snapshot.version + 1)
-                room.snapshot = Snapshot(
-                    version, seen.as_of_us, seen.alarms, seen.total, seen.grades, seen.unacknowledged
-                )
-                told = list(room.inside)
-            for subscription in told:
-                subscription.give(room.snapshot)
+        # Those of the desk wait for nobody.
+        rooms.sort(key=lambda room: not room.viewer.sees_all)
+        self.is_reading = True
+        try:
+            whole = self._whole() if len(rooms) > _FEW_ROOMS else None
+            for room in rooms:
+                if whole is None or room.has_changed(whole):
+                    self._read_room(room)
+        finally:
+            self.is_reading = False
+
+    def _whole(self) -> list[WatchedAlarm] | None:
+        """All that is open, to see whom a change concerns; None when it is too much."""
+        seen = self._people.watch(house(), self._most)
+        self.readings += 1
+        return seen.alarms if seen.total == len(seen.alarms) else None
+
+    def _read_room(self, room: _Room) -> None:
+        seen = self._people.watch(room.viewer, self._most)
+        self.readings += 1
+        with self._lock:
+            before = room.snapshot
+            version = seen.as_of_us if before is None else max(seen.as_of_us, before.version + 1)
+            now = Snapshot(version, seen.as_of_us, seen.alarms, seen.total, seen.grades, seen.unacknowledged)
+            room.snapshot = now
+            told = list(room.inside)
+        for subscription in told:
+            subscription.give(now)
 
     def _proved(self, cuts: int) -> None:
         """PostgreSQL has answered, and all is read, unless a cut was said meanwhile: then it is read again."""

@@ -13,7 +13,7 @@ import pytest
 from alerting.people import People
 from console.live import GATHER_S, Snapshot
 from schemas.alarms import Grade, State
-from schemas.viewers import NotAllowed
+from schemas.viewers import NotAllowed, Role, Viewer
 from tests.alerting_world import HandClock, event
 from tests.cut_link import CutLink, Fate
 from tests.waiting import until
@@ -184,3 +184,25 @@ def test_who_is_slow_misses_snapshots_and_is_never_behind(dsn: str, people: Peop
             assert live.watchers == 0
 
     asyncio.run(story())
+
+
+def test_a_change_is_read_for_those_whom_it_concerns(dsn: str, people: People, tale: Tale) -> None:
+    """Two hundred owners look at their phones; one kitchen smokes."""
+    owners = [Viewer(f"o{n}", Role.OWNER, enterprises=(f"shop-{n}",), account=n) for n in range(1, 13)]
+    with living(dsn, people) as live:
+        seen = {viewer.name: Seeing() for viewer in (DUTY, *owners)}
+        for viewer in (DUTY, *owners):
+            live.subscribe(viewer, seen[viewer.name])
+            seen[viewer.name].until(lambda snapshot: snapshot.cut_since_us is None)
+        tale.tell(event(State.RAISED, Grade.BLUE, enterprise="shop-12"))
+        seen["duty"].until(lambda snapshot: snapshot.total == 1)
+        seen["o12"].until(lambda snapshot: snapshot.total == 1)
+        until(lambda: not live.is_reading, "the round is over")
+        given = {name: len(one.given) for name, one in seen.items()}
+        tale.tell(event(State.RAISED, Grade.RED, enterprise="shop-7"))
+        seen["o7"].until(lambda snapshot: snapshot.total == 1)
+        seen["duty"].until(lambda snapshot: snapshot.total == 2)
+        tale.tell(event(State.RAISED, Grade.RED, enterprise="shop-8"))
+        seen["o8"].until(lambda snapshot: snapshot.total == 1)
+        untouched = [f"o{n}" for n in (1, 2, 3, 4, 5, 6, 9, 10, 11)]
+        assert {name: len(seen[name].given) for name in untouched} == {name: given[name] for name in untouched}
