@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 
-from console.api_shapes import Code, Responses, answer, answers
+from console.api_shapes import NO_NUL, Code, Responses, answer, answers
 from console.guard import viewer_of
 from schemas.risk import RiskColour
 from schemas.viewers import Act, Viewer
@@ -24,6 +24,7 @@ from streams.risk_book import LONGEST_PAGE, RiskBook, RiskChapter, RiskPage, Ris
 ColourWord = Literal["blue", "yellow", "orange", "red"]
 District = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,12}$")]
 Trade = Annotated[str, Query(pattern=r"^([A-T][0-9]{0,4})?$", description="All trades whose code begins so.")]
+Text = Annotated[str, Query(max_length=100, pattern=NO_NUL, description="Stands in the code, a name or an address.")]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BOM = "\ufeff"
 
@@ -55,6 +56,7 @@ def risk_router(book: RiskBook) -> APIRouter:
         colour: Annotated[list[ColourWord] | None, Query(description="Repeatable.")] = None,
         district: Annotated[list[District] | None, Query(description="Repeatable.")] = None,
         trade: Trade = "",
+        text: Text = "",
         limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 100,
         cursor: Annotated[str, Query(max_length=500, description="`next` of the page before.")] = "",
     ) -> Response:
@@ -63,6 +65,7 @@ def risk_router(book: RiskBook) -> APIRouter:
             colours=_colours(colour),
             districts=district,
             trade=trade or None,
+            text=text,
             limit=limit,
             cursor=cursor,
         )
@@ -82,6 +85,7 @@ def risk_router(book: RiskBook) -> APIRouter:
         colour: Annotated[list[ColourWord] | None, Query(description="Repeatable.")] = None,
         district: Annotated[list[District] | None, Query(description="Repeatable.")] = None,
         trade: Trade = "",
+        text: Text = "",
         language: Annotated[
             Literal["zh", "en"] | None, Query(description="Of headings and reasons; the asker's if left out.")
         ] = None,
@@ -89,7 +93,7 @@ def risk_router(book: RiskBook) -> APIRouter:
         asker = viewer_of(request)
         asker.must(Act.EXPORT)
         viewer = asker if language is None else msgspec.structs.replace(asker, language=language)
-        pages = _pages(book, viewer, _colours(colour), district, trade or None)
+        pages = _pages(book, viewer, _colours(colour), district, trade or None, text)
         first = next(pages)  # whatever is wrong is said before the first byte
         said = {"Content-Disposition": 'attachment; filename="risk.csv"', "Cache-Control": "private, no-store"}
         return StreamingResponse(_written(viewer, first, pages), 200, said, media_type="text/csv; charset=utf-8")
@@ -134,13 +138,24 @@ def _colours(words: list[ColourWord] | None) -> list[RiskColour] | None:
 
 
 def _pages(
-    book: RiskBook, viewer: Viewer, colours: list[RiskColour] | None, districts: list[str] | None, trade: str | None
+    book: RiskBook,
+    viewer: Viewer,
+    colours: list[RiskColour] | None,
+    districts: list[str] | None,
+    trade: str | None,
+    text: str,
 ) -> Iterator[RiskPage]:
     cursor = ""
     while True:
         page = book.list(
-            viewer, colours=colours, districts=districts, trade=trade, limit=LONGEST_PAGE, cursor=cursor
-        )  # fmt: skip
+            viewer,
+            colours=colours,
+            districts=districts,
+            trade=trade,
+            text=text,
+            limit=LONGEST_PAGE,
+            cursor=cursor,
+        )
         yield page
         cursor = page.next
         if not cursor:

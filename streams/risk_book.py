@@ -40,6 +40,8 @@ _LIST = f"""
        AND (%(colours)s::smallint[] IS NULL OR r.colour = ANY (%(colours)s))
        AND (%(districts)s::text[] IS NULL OR r.district = ANY (%(districts)s))
        AND (%(trade)s::text IS NULL OR starts_with(r.trade, %(trade)s))
+       AND (%(text)s::text IS NULL OR strpos(
+            lower(concat_ws(' ', r.enterprise, e.name, e.name_en, e.address, e.address_en)), lower(%(text)s)) > 0)
        AND (%(at_colour)s::smallint IS NULL
             OR (r.colour, r.score, r.enterprise) < (%(at_colour)s, %(at_score)s, %(at_code)s))
      ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC LIMIT %(limit)s
@@ -162,17 +164,24 @@ class RiskBook:
         colours: Sequence[RiskColour] | None = None,
         districts: Sequence[str] | None = None,
         trade: str | None = None,
+        text: str = "",
         limit: int = 100,
         cursor: str = "",
     ) -> RiskPage:
-        """A page, worst first. trade: all whose code begins so. Raises ConfigError for a cursor that is not ours."""
+        """A page, worst first. trade: all whose code begins so.  text: stands in the code, a name or an address.
+
+        Raises ConfigError for a cursor that is not ours, and for a text that nothing can hold.
+        """
         viewer.must(Act.SEE_RISK)
         limit = max(1, min(limit, LONGEST_PAGE))
         after = _decode_cursor(cursor) if cursor else None
+        if "\0" in text:
+            raise ConfigError("it holds a zero character.", field="text", mend="Leave it out.")
         wanted: dict[str, Any] = {
             "colours": None if colours is None else [int(colour) for colour in colours],
             "districts": None if districts is None else [*districts],
             "trade": trade,
+            "text": text or None,
             "at_colour": after and after.colour,
             "at_score": after and after.score,
             "at_code": after and after.code,

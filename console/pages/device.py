@@ -9,7 +9,8 @@ from nicegui import ui
 from alerting.lists import Wanted
 from alerting.views import WatchedAlarm
 from console.components.since import Since
-from console.pages.device_parts import payload, refusal
+from console.pages.device_parts import message_address, payload, refusal, sensor_name
+from console.pages.doing import Looking
 from console.pages.page import At, Page
 from console.pages.parts import badge, card, fact, grade_mark, heading
 from console.rows import unit_word
@@ -25,7 +26,9 @@ async def build(at: At) -> None:
     await view.load()
     with ui.element("div").classes("a-page t-data"):
         view.draw()
-    ui.timer(_LOOK_S, view.look)
+    looking = Looking(_LOOK_S, view.look)
+    if at.may(Act.SEE_ALARMS):
+        at.reader.change = looking.soon
 
 
 class _View:
@@ -33,12 +36,19 @@ class _View:
         self._at = at
         self._now: DeviceNow
         self._alarms: list[WatchedAlarm] = []
+        self._zone = ""
+        """What people call its zone."""
 
     async def load(self) -> None:
         at, services = self._at, self._at.services
         assert services.payloads is not None
         enterprise, device = at.parts["enterprise"], at.parts["device"]
         self._now = await at.ask(services.payloads.last, at.viewer, enterprise, device)
+        self._zone = self._now.zone
+        if self._zone and at.may(Act.SEE_ENTERPRISES) and services.directory is not None:
+            zones = await at.ask(services.directory.zones, at.viewer, enterprise)
+            named = (at.name(zone.name, zone.name_en) for zone in zones if zone.zone == self._now.zone)
+            self._zone = next(named, self._zone)
         if at.may(Act.SEE_ALARMS):
             wanted = Wanted(open=None, enterprises=[enterprise], device=device)
             self._alarms = (await at.ask(services.people.list_alarms, at.viewer, wanted, _ALARMS)).alarms
@@ -84,11 +94,8 @@ class _View:
                 return
             with ui.element("table").classes("s-table"), ui.element("tbody"):
                 for one in now.values:
-                    measure, _, channel = one.sensor.partition(".")
-                    key = f"measure.{measure}"
-                    name = words(key) if key in words else measure
                     with ui.element("tr"):
-                        ui.element("th").props('scope="row"')._text = f"{name} {channel}".strip()
+                        ui.element("th").props('scope="row"')._text = sensor_name(one.sensor, words)
                         value = "—" if one.value is None else f"{one.value:.6g}{unit_word(one.unit)}"
                         ui.element("td").classes("d-value")._text = value
                         with ui.element("td"):
@@ -109,14 +116,13 @@ class _View:
                     badge(words("devices.waiting", count=now.waiting))
             refusal(message.told, words)
             payload(now.refused, words)
-            address = f"/devices/refused/{message.arrival_us}?source={quote(message.source)}"
-            ui.link(words("devices.open"), address).classes("t-button")
+            ui.link(words("devices.open"), message_address(message)).classes("t-button")
 
     def _place(self) -> None:
         at, words, now = self._at, self._at.words, self._now
         with card(words("alarm.where")), ui.element("dl").classes("t-facts"):
             fact(words("alarm.enterprise"), now.enterprise, f"/enterprises/{quote(now.enterprise)}")
-            fact(words("alarm.zone"), now.zone)
+            fact(words("alarm.zone"), self._zone)
             fact(words("devices.topic"), f"tocsin/v1/{now.enterprise}/{now.device}/telemetry")
             if now.heard_us:
                 ui.element("dt")._text = words("devices.first_heard")

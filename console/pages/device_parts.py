@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from nicegui import ui
 
+from console.rows import unit_word
 from console.words import Words
-from schemas.payloads import RefusedDetail, Told
+from schemas.measures import BY_NAME
+from schemas.payloads import DeviceLine, RefusedDetail, RefusedMessage, Told
+
+
+def device_address(enterprise: str, device: str) -> str:
+    return f"/devices/{quote(enterprise)}/{quote(device)}"
+
+
+def message_address(message: RefusedMessage) -> str:
+    return f"/devices/refused/{message.arrival_us}?source={quote(message.source)}"
+
+
+def device_state(device: DeviceLine) -> str:
+    """In one word: what a person looks for first."""
+    if not device.is_registered:
+        return "unclaimed"
+    if device.out_of_service:
+        return "out_of_service"
+    if device.is_silent:
+        return "silent"
+    if not device.heard_us:
+        return "never"
+    return "refused" if device.waiting else "well"
+
+
+def sensor_name(sensor: str, words: Words) -> str:
+    """`temperature.2` in words."""
+    measure, _, channel = sensor.partition(".")
+    key = f"measure.{measure}"
+    return f"{words(key) if key in words else measure} {channel}".strip()
+
+
+def value_words(words: Words, sensor: str, value: float) -> str:
+    """`Temperature 22.5 °C`."""
+    known = BY_NAME.get(sensor.partition(".")[0])
+    return f"{sensor_name(sensor, words)} {value:.6g}{unit_word(known.unit if known else '')}"
 
 
 def refusal(told: Sequence[Told], words: Words) -> None:

@@ -2,70 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
-from console.components.since import Since
-from console.pages.device_parts import refusal
-from console.pages.enterprise import device_state
+from console.pages.device_rows import named_row, refused_row, silent_row, unclaimed_row
+from console.pages.doing import Looking, do
+from console.pages.forms import buttons, choice, field, form
 from console.pages.page import At, Page
-from console.pages.parts import act_button, badge, grade_mark, heading
+from console.pages.parts import act_button, heading
 from ingest.payloads import WantedRefusals
 from registry.views import Placed, Unclaimed
-from schemas.errors import TocsinError
-from schemas.payloads import DeviceLine, RefusedMessage, SilentDevice
+from schemas.enterprises import Zone
 from schemas.viewers import Act
 
-_PAGE = 50
+_FIRST, _PAGE = 25, 100
 _LOOK_S = 5.0
+_LONGEST = 100
 TABS = ("refused", "silent", "unclaimed", "all")
+_FILTERS = {"refused": ("enterprise", "device"), "silent": ("enterprise",), "unclaimed": ("enterprise",),
+            "all": ("text", "enterprise")}  # fmt: skip
+_ROWS: dict[str, Callable[[At, Any], None]] = {
+    "refused": refused_row, "silent": silent_row, "unclaimed": unclaimed_row, "all": named_row,
+}  # fmt: skip
 
 
 async def build(at: At) -> None:
     tab = at.query.get("tab", "refused")
     view = _View(at, tab if tab in TABS else "refused")
     await view.load()
-    with ui.element("div").classes("s-page t-data"):
+    with ui.element("div").classes("s-page"):
         view.draw()
-    ui.timer(_LOOK_S, view.look)
+    looking = Looking(_LOOK_S, view.look)
+    if at.may(Act.SEE_ALARMS):
+        at.reader.change = looking.soon
 
 
 class _View:
-    """The page as its address says it: `?tab=silent`; each tab is a list in pages."""
+    """The page as its address says it: `?tab=refused&enterprise=shop-1`; each tab is a list in pages."""
 
     def __init__(self, at: At, tab: str) -> None:
         self._at = at
         self._tab = tab
-        self._found: list[Any] = []
+        asked = {name: at.query.get(name, "").strip().replace("\0", "")[:_LONGEST] for name in _FILTERS[tab]}
+        self._wanted = {name: value for name, value in asked.items() if value}
+        self._found: Sequence[Any] = ()
         self._next = ""
-        self._said = ""
+        self._refusal = self._said = ""
+        self._sure = False
+        self._open: tuple[str, str] | None = None
+        """The unclaimed device whose form is open."""
+        self._zones: list[Zone] = []
 
-    async def load(self, cursor: str = "") -> None:
-        at, services = self._at, self._at.services
-        payloads, directory = services.payloads, services.directory
+    async def load(self) -> None:
+        self._found, self._next = await self._page("", _FIRST)
+
+    async def _page(self, cursor: str, limit: int) -> tuple[Sequence[Any], str]:
+        at, payloads, directory = self._at, self._at.services.payloads, self._at.services.directory
         assert payloads is not None and directory is not None
+        enterprise = self._wanted.get("enterprise", "")
         page: Any
         if self._tab == "silent":
-            page = await at.ask(payloads.silent, at.viewer, limit=_PAGE, cursor=cursor)
-            found = page.devices
+            page = await at.ask(payloads.silent, at.viewer, enterprise=enterprise, limit=limit, cursor=cursor)
         elif self._tab == "unclaimed":
-            page = await at.ask(directory.unclaimed, at.viewer, _PAGE, cursor)
-            found = page.devices
+            page = await at.ask(directory.unclaimed, at.viewer, limit, cursor, enterprise or None)
         elif self._tab == "all":
-            page = await at.ask(payloads.devices, at.viewer, text=at.query.get("text", ""), limit=_PAGE, cursor=cursor)
-            found = page.devices
+            text = self._wanted.get("text", "")
+            page = await at.ask(
+                payloads.devices, at.viewer, enterprise=enterprise, text=text, limit=limit, cursor=cursor
+            )
         else:
-            page = await at.ask(payloads.quarantine, at.viewer, WantedRefusals(), _PAGE, cursor)
-            found = page.messages
-        self._found = [*(self._found if cursor else []), *found]
-        self._next = page.next
+            page = await at.ask(payloads.quarantine, at.viewer, self._refusals(), limit, cursor)
+            return page.messages, page.next
+        return page.devices, page.next
+
+    def _refusals(self) -> WantedRefusals:
+        return WantedRefusals(self._wanted.get("enterprise", ""), self._wanted.get("device", ""))
 
     async def look(self) -> None:
-        """Anew while only the first page is shown and nobody is at work in it."""
-        if len(self._found) <= _PAGE:
+        """Anew while only the first rows are shown and nobody is at work in them."""
+        if len(self._found) <= _FIRST and self._open is None and not self._sure:
             before = self._found
             await self.load()
             if before != self._found:
@@ -81,127 +99,136 @@ class _View:
                         ui.label(words(f"devices.tab.{tab}"))
                     if tab == self._tab:
                         link.classes("is-here").props('aria-current="true"')
-            if self._tab == "all":
-                self._search()
-        ui.label(words(f"devices.about.{self._tab}")).classes("t-soft")
-        self._list()
+            self._search()
+            ui.label(words(f"devices.about.{self._tab}")).classes("t-soft s-own")
+        with ui.element("div").classes("t-data"):
+            self._list()
 
     def _search(self) -> None:
+        """A form of the browser's own: the address says what is shown, and can be kept."""
         words = self._at.words
-        with ui.element("form").classes("e-search").props('role="search"') as form:
-            field = ui.element("input").classes("t-field").props('name="text" type="search" maxlength="100"')
-            field.props["value"] = self._at.query.get("text", "")
-            field.props["aria-label"] = field.props["placeholder"] = words("devices.search")
-        form.on(
-            "submit",
-            lambda event: ui.navigate.to(f"/devices?{urlencode({'tab': 'all', 'text': str(event.args)})}"),
-            js_handler="e => { e.preventDefault(); emit(e.target.text.value); }",
-        )
+        with ui.element("form").classes("e-search").props('role="search" action="/devices" method="get"'):
+            ui.element("input").props(f'type="hidden" name="tab" value="{self._tab}"')
+            for name in _FILTERS[self._tab]:
+                sought = ui.element("input").classes("t-field").props(f'name="{name}" type="search"')
+                sought.props(f'maxlength="{_LONGEST}"').props["value"] = self._wanted.get(name, "")
+                sought.props["aria-label"] = sought.props["placeholder"] = words(f"devices.find.{name}")
+            with ui.element("button").classes("t-button").props('type="submit"'):
+                ui.label(words("enterprise.find"))
 
     @ui.refreshable_method
     def _list(self) -> None:
         words = self._at.words
+        if self._refusal:
+            ui.label(self._refusal).classes("a-refusal").props('role="alert"')
         if self._said:
-            ui.label(self._said).classes("a-refusal").props('role="alert"')
+            ui.label(self._said).classes("m-shown").props('role="status" data-testid="said"')
+        if self._tab == "refused" and self._found and self._at.may(Act.CONNECT_DEVICES):
+            self._replay_all()
         if not self._found:
-            with ui.element("div").classes("w-none"):
-                ui.label(words(f"devices.none.{self._tab}"))
-        with ui.element("ul").classes("e-list d-list"):
-            for one in self._found:
-                with ui.element("li"):
-                    if isinstance(one, RefusedMessage):
-                        self._refused(one)
-                    elif isinstance(one, SilentDevice):
-                        self._silent(one)
-                    elif isinstance(one, Unclaimed):
-                        self._unclaimed(one)
-                    else:
-                        self._line(one)
+            ui.label(words("devices.not_found" if self._wanted else f"devices.none.{self._tab}")).classes("w-none")
+        else:
+            with ui.element("ul").classes("e-list d-list"):
+                for one in self._found:
+                    with ui.element("li"), ui.element("div").classes("d-row"):
+                        _ROWS[self._tab](self._at, one)
+                        if isinstance(one, Unclaimed) and self._at.may(Act.CONNECT_DEVICES):
+                            self._claiming(one)
         if self._next:
             act_button(words("frame.more"), self._more)
 
     async def _more(self) -> None:
-        await self.load(self._next)
+        found, self._next = await self._page(self._next, _PAGE)
+        self._found = [*self._found, *found]
         self._list.refresh()
 
-    # --- rows ---
+    # --- refused messages, many at once ---
 
-    def _refused(self, one: RefusedMessage) -> None:
+    def _replay_all(self) -> None:
         words = self._at.words
-        with ui.element("div").classes("d-row"):
-            with ui.element("div"):
-                ui.link(f"{one.enterprise} / {one.device}", _address(one.enterprise, one.device)).classes("e-name")
-                refusal(one.told, words)
-            with ui.element("div").classes("d-side"):
-                Since(one.arrival_us, words, "full")
-                badge(words("devices.bytes", count=one.bytes))
-                if one.replayed_us:
-                    badge(words("devices.replayed"), "is-good")
-                elif one.asked_us:
-                    badge(words("devices.asked"))
-                elif one.tries:
-                    badge(words("devices.again", count=one.tries))
-            ui.link(words("devices.open"), f"/devices/refused/{one.arrival_us}?source={quote(one.source)}").classes(
-                "t-button is-small"
-            )
+        with ui.element("div").classes("d-all"):
+            if not self._sure:
+                act_button(words("devices.replay_all"), partial(self._ask, sure=True), icon="replay", test="replay-all")
+                return
+            count = f"{len(self._found)}{'+' if self._next else ''}"
+            ui.label(words("devices.replay_all_sure", count=count))
+            act_button(words("devices.replay_all_do"), self._do_replay_all, main=True, test="replay-all-do")
+            act_button(words("frame.cancel"), partial(self._ask, sure=False))
 
-    def _silent(self, one: SilentDevice) -> None:
-        at, words = self._at, self._at.words
-        with ui.element("div").classes("d-row"):
-            with ui.element("div"):
-                name = at.name(one.name, one.name_en) or one.device
-                ui.link(name, _address(one.enterprise, one.device)).classes("e-name")
-                ui.label(f"{one.enterprise} · {one.zone or one.device}").classes("t-soft")
-            with ui.element("div").classes("d-side"):
-                grade_mark(one.grade.word, words)
-                ui.label(words("devices.last_heard")).classes("t-soft")
-                Since(one.since_us, words)
-            ui.link(words("frame.page.alarm"), f"/alarms/{one.alarm}").classes("t-button is-small")
+    def _ask(self, *, sure: bool) -> None:
+        self._sure, self._said, self._refusal = sure, "", ""
+        self._list.refresh()
 
-    def _unclaimed(self, one: Unclaimed) -> None:
+    async def _do_replay_all(self) -> None:
+        at, payloads = self._at, self._at.services.payloads
+        assert payloads is not None
+
+        async def replay() -> None:
+            asked = await at.ask(payloads.replay, at.viewer, self._refusals())
+            self._said = at.words("devices.replay_all_asked", count=asked.asked)
+
+        await self._try(replay)
+
+    # --- unclaimed devices ---
+
+    def _claiming(self, one: Unclaimed) -> None:
         words = self._at.words
-        with ui.element("div").classes("d-row"):
-            with ui.element("div"):
-                ui.link(f"{one.enterprise} / {one.device}", _address(one.enterprise, one.device)).classes("e-name")
-                ui.label(", ".join(one.sensors)).classes("t-soft")
-                for newest in one.newest[:4]:
-                    ui.label(f"{newest.sensor} {newest.value:g}").classes("t-badge")
-            with ui.element("div").classes("d-side"):
-                ui.label(words("devices.first_heard")).classes("t-soft")
-                Since(round(one.heard_at.timestamp() * 1e6), words)
-                if not one.known_enterprise:
-                    badge(words("devices.unknown_enterprise"))
-            if self._at.may(Act.CONNECT_DEVICES):
-                act_button(words("devices.claim"), partial(self._claim, one), main=True, test="claim")
+        if self._open != (one.enterprise, one.device):
+            with ui.element("div").classes("d-claim"):
+                act_button(words("devices.claim"), partial(self._claim, one, {}), main=True, test="claim")
+                act_button(words("devices.claim_with"), partial(self._open_form, one), test="claim-with")
+            return
+        with form(partial(self._claim, one), "c-form d-form"):
+            zones = [(zone.zone, self._at.name(zone.name, zone.name_en)) for zone in self._zones]
+            choice(words("enterprise.zone"), "zone", [("", words("devices.no_zone")), *zones])
+            field(words("devices.name"), "name", props="autofocus")
+            field(words("devices.name_en"), "name_en")
+            buttons(words("devices.claim"), words("frame.cancel"), self._close, "claim-named")
 
-    async def _claim(self, one: Unclaimed) -> None:
-        """As it is: zone and name can be given afterwards, and it goes on meanwhile."""
+    async def _open_form(self, one: Unclaimed) -> None:
         at, directory = self._at, self._at.services.directory
         assert directory is not None
-        try:
-            await at.ask(directory.claim, at.viewer, Placed(enterprise=one.enterprise, device=one.device))
-            self._said = ""
-        except TocsinError as error:
-            self._said = f"{error.what} {error.mend}".strip()
-        await self.load()
+        self._said = self._refusal = ""
+        self._zones = []
+
+        async def read() -> None:
+            self._zones = await at.ask(directory.zones, at.viewer, one.enterprise)
+
+        if one.known_enterprise:
+            self._refusal = await do(at, read)
+        self._open = (one.enterprise, one.device)
         self._list.refresh()
 
-    def _line(self, one: DeviceLine) -> None:
-        at, words = self._at, self._at.words
-        with ui.element("div").classes("d-row"):
-            with ui.element("div"):
-                name = at.name(one.name, one.name_en) or one.device
-                ui.link(name, _address(one.enterprise, one.device)).classes("e-name")
-                ui.label(f"{one.enterprise} / {one.device}").classes("t-soft")
-            state = device_state(one)
-            ui.label(words(f"enterprise.device_state.{state}")).classes(f"e-state is-{state}")
-            with ui.element("div").classes("d-side"):
-                if one.newest_us:
-                    Since(one.newest_us, words)
+    def _close(self) -> None:
+        self._open, self._refusal = None, ""
+        self._list.refresh()
 
+    async def _claim(self, one: Unclaimed, told: dict[str, str]) -> None:
+        """It goes on meanwhile, by the login that it came with."""
+        at, directory = self._at, self._at.services.directory
+        assert directory is not None
+        placed = Placed(
+            enterprise=one.enterprise,
+            device=one.device,
+            zone=told.get("zone", ""),
+            name=told.get("name", ""),
+            name_en=told.get("name_en", ""),
+        )
 
-def _address(enterprise: str, device: str) -> str:
-    return f"/devices/{quote(enterprise)}/{quote(device)}"
+        async def claim() -> None:
+            await at.ask(directory.claim, at.viewer, placed)
+            said = at.name(placed.name, placed.name_en) or f"{one.enterprise} / {one.device}"
+            self._said = at.words("devices.claimed", name=said)
+
+        await self._try(claim)
+
+    async def _try(self, act: Callable[[], Any]) -> None:
+        self._said = self._refusal = ""
+        refusal = await do(self._at, act, "devices.wrong_field")
+        self._sure, self._open = False, None
+        await do(self._at, self.load)
+        self._refusal = refusal
+        self._list.refresh()
 
 
 PAGE = Page("devices", "/devices", build, Act.SEE_DEVICES, "sensors")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -12,8 +14,11 @@ from nicegui import ui
 from alerting.lists import Wanted
 from alerting.views import WatchedAlarm
 from console.components.since import Since
+from console.pages.contacts import ContactsCard
+from console.pages.device_parts import device_address, device_state
+from console.pages.doing import Looking
 from console.pages.page import At, Page
-from console.pages.parts import card, fact, grade_mark, heading
+from console.pages.parts import act_button, card, fact, grade_mark, heading
 from console.pages.risk_parts import reasons, remedies, risk_mark, terms
 from registry.trades import trade_of
 from registry.views import Change, EnterpriseView
@@ -24,7 +29,9 @@ from schemas.viewers import Act
 from streams.risk_book import RiskChapter, RiskView, UnknownRisk
 
 _LOOK_S = 10.0
-_ALARMS, _CHANGES, _CHAPTERS, _DEVICES = 15, 8, 200, 200
+_ALARMS, _CHANGES, _CHAPTERS, _DEVICES = 15, 8, 200, 500
+_DEVICES_FIRST = 30
+"""The others are drawn when asked for."""
 
 
 @dataclass(slots=True)
@@ -39,65 +46,130 @@ class _Known:
     contacts: Sequence[Contact] = ()
     alarms: Sequence[WatchedAlarm] = ()
     changes: Sequence[Change] = ()
+    own_rules: Sequence[tuple[str, str]] = ()
+    """Rule, and how it is for this enterprise alone, in words."""
 
 
 async def build(at: At) -> None:
-    view = _View(at, await _known(at, at.parts["code"]))
+    code = at.parts["code"]
+    view = _View(at, await _known(at, code))
     view.draw()
-    ui.timer(_LOOK_S, view.look)
+    looking = Looking(_LOOK_S, view.look)
+
+    def change(rows: dict[str, Any]) -> None:
+        if rows.get("gone") or any(row["enterprise"] == code for row in rows["rows"]):
+            looking.soon()
+
+    if at.may(Act.SEE_ALARMS):
+        at.reader.change = change
 
 
 async def _known(at: At, code: str) -> _Known:
     services, viewer = at.services, at.viewer
     assert services.directory is not None and services.risk is not None and services.payloads is not None
     known = _Known(await at.ask(services.directory.enterprise, viewer, code))
-    known.zones = await at.ask(services.directory.zones, viewer, code)
+    asked: dict[str, Awaitable[Any]] = {
+        "zones": at.ask(services.directory.zones, viewer, code),
+        "changes": _changes_of(at, code),
+    }
     if at.may(Act.SEE_RISK):
-        try:
-            known.risk = await at.ask(services.risk.of, viewer, code)
-            known.chapters = await at.ask(services.risk.history, viewer, code, limit=_CHAPTERS)
-        except UnknownRisk:
-            pass  # it is on file and has not been scored yet
+        asked["risk"], asked["chapters"] = _risk_of(at, code), _chapters_of(at, code)
     if at.may(Act.SEE_DEVICES):
-        known.devices = (await at.ask(services.payloads.devices, viewer, enterprise=code, limit=_DEVICES)).devices
+        asked["devices"] = _devices_of(at, code)
     if at.may(Act.SEE_CONTACTS):
-        known.contacts = await at.ask(services.directory.contacts, viewer, code)
+        asked["contacts"] = at.ask(services.directory.contacts, viewer, code)
     if at.may(Act.SEE_ALARMS):
-        wanted = Wanted(open=None, enterprises=[code])
-        known.alarms = (await at.ask(services.people.list_alarms, viewer, wanted, _ALARMS)).alarms
-    known.changes = (await at.ask(services.directory.changes, viewer, code, _CHANGES)).changes
+        asked["alarms"] = _alarms_of(at, code)
+    if at.may(Act.SEE_RULES) and services.rules is not None:
+        asked["own_rules"] = _rules_of(at, code)
+    for name, found in zip(asked, await asyncio.gather(*asked.values()), strict=True):
+        setattr(known, name, found)
     return known
 
 
+async def _risk_of(at: At, code: str) -> RiskView | None:
+    """None: it is on file and has not been scored yet."""
+    assert at.services.risk is not None
+    with suppress(UnknownRisk):
+        return await at.ask(at.services.risk.of, at.viewer, code)
+    return None
+
+
+async def _chapters_of(at: At, code: str) -> Sequence[RiskChapter]:
+    assert at.services.risk is not None
+    with suppress(UnknownRisk):
+        return await at.ask(at.services.risk.history, at.viewer, code, limit=_CHAPTERS)
+    return ()
+
+
+async def _devices_of(at: At, code: str) -> Sequence[DeviceLine]:
+    assert at.services.payloads is not None
+    return (await at.ask(at.services.payloads.devices, at.viewer, enterprise=code, limit=_DEVICES)).devices
+
+
+async def _alarms_of(at: At, code: str) -> Sequence[WatchedAlarm]:
+    wanted = Wanted(open=None, enterprises=[code])
+    return (await at.ask(at.services.people.list_alarms, at.viewer, wanted, _ALARMS)).alarms
+
+
+async def _changes_of(at: At, code: str) -> Sequence[Change]:
+    assert at.services.directory is not None
+    return (await at.ask(at.services.directory.changes, at.viewer, code, _CHANGES)).changes
+
+
+async def _rules_of(at: At, code: str) -> Sequence[tuple[str, str]]:
+    assert at.services.rules is not None
+    pack, words = await at.ask(at.services.rules.words, at.viewer), at.words
+    return [
+        (rule.id, words("rules.off") if own.off else own.said[words.language].sentence)
+        for rule in pack.rules
+        for own in rule.exceptions
+        if own.enterprise == code
+    ]
+
+
 class _View:
-    """An open page; what has changed is drawn anew."""
+    """An open page; what has changed is drawn anew, and nothing else: somebody may be at work in it."""
 
     def __init__(self, at: At, known: _Known) -> None:
         self._at = at
         self._known = known
+        self._contacts = ContactsCard(at, known.enterprise.code, known.contacts)
+        self._all_devices = False
 
     async def look(self) -> None:
-        before, self._known = self._known, await _known(self._at, self._known.enterprise.code)
-        if before != self._known:
-            self._body.refresh()
+        before, now = self._known, await _known(self._at, self._known.enterprise.code)
+        self._known = now
+        if (before.enterprise, before.risk) != (now.enterprise, now.risk):
+            self._head.refresh()
+        if before.alarms != now.alarms:
+            self._alarms.refresh()
+        if (before.risk, before.chapters) != (now.risk, now.chapters):
+            self._risk.refresh()
+        if (before.devices, before.zones) != (now.devices, now.zones):
+            self._devices.refresh()
+        if (before.enterprise, before.zones) != (now.enterprise, now.zones):
+            self._premises.refresh()
+        if before.changes != now.changes:
+            self._changes.refresh()
+        self._contacts.show(now.contacts)
 
     def draw(self) -> None:
         with ui.element("div").classes("a-page t-data"):
-            self._body()
+            self._head()
+            with ui.element("div").classes("a-columns"):
+                with ui.element("div").classes("a-left"):
+                    self._alarms()
+                    self._risk()
+                    self._devices()
+                with ui.element("div").classes("a-right"):
+                    if self._at.may(Act.SEE_CONTACTS):
+                        self._contacts.draw()
+                    self._premises()
+                    self._own_rules()
+                    self._changes()
 
     @ui.refreshable_method
-    def _body(self) -> None:
-        self._head()
-        with ui.element("div").classes("a-columns"):
-            with ui.element("div").classes("a-left"):
-                self._alarms()
-                self._risk()
-                self._devices()
-            with ui.element("div").classes("a-right"):
-                self._premises()
-                self._contacts()
-                self._changes()
-
     def _head(self) -> None:
         at, one, risk = self._at, self._known.enterprise, self._known.risk
         trade = trade_of(one.trade)
@@ -121,6 +193,7 @@ class _View:
             return at.words("enterprise.hours_unknown")
         return f"{at.words('enterprise.open' if now else 'enterprise.closed')} · {one.hours}"
 
+    @ui.refreshable_method
     def _alarms(self) -> None:
         at, words = self._at, self._at.words
         if not at.may(Act.SEE_ALARMS):
@@ -143,6 +216,7 @@ class _View:
         measure = words(key) if key in words else alarm.measure
         return " · ".join(word for word in (words(f"kind.{alarm.kind.value}"), measure) if word)
 
+    @ui.refreshable_method
     def _risk(self) -> None:
         words, view = self._at.words, self._known.risk
         if not self._at.may(Act.SEE_RISK):
@@ -163,6 +237,7 @@ class _View:
                 ui.element("summary")._text = words("enterprise.terms")
                 terms(view.risk, words)
 
+    @ui.refreshable_method
     def _devices(self) -> None:
         at, words = self._at, self._at.words
         if not at.may(Act.SEE_DEVICES):
@@ -177,15 +252,22 @@ class _View:
                     for key in ("device", "zone", "state", "newest"):
                         ui.element("th").props('scope="col"')._text = words(f"enterprise.{key}")
                 with ui.element("tbody"):
-                    for device in self._known.devices:
+                    shown = None if self._all_devices else _DEVICES_FIRST
+                    for device in self._known.devices[:shown]:
                         self._device(device, zones.get(device.zone, device.zone))
+            if len(self._known.devices) > _DEVICES_FIRST and not self._all_devices:
+                act_button(words("enterprise.all_devices", count=len(self._known.devices)), self._show_all_devices)
+
+    def _show_all_devices(self) -> None:
+        self._all_devices = True
+        self._devices.refresh()
 
     def _device(self, device: DeviceLine, zone: str) -> None:
         at, words = self._at, self._at.words
         with ui.element("tr"):
             with ui.element("td"):
                 name = at.name(device.name, device.name_en) or device.device
-                ui.link(name, f"/devices/{quote(device.enterprise)}/{quote(device.device)}")
+                ui.link(name, device_address(device.enterprise, device.device))
             ui.element("td")._text = zone
             state = device_state(device)
             with ui.element("td"):
@@ -194,6 +276,7 @@ class _View:
                 if device.newest_us:
                     Since(device.newest_us, words)
 
+    @ui.refreshable_method
     def _premises(self) -> None:
         at, words, one = self._at, self._at.words, self._known.enterprise
         with card(words("enterprise.premises")), ui.element("dl").classes("t-facts"):
@@ -210,26 +293,17 @@ class _View:
             zones = "、" if words.language == "zh" else ", "
             fact(words("enterprise.zones"), zones.join(at.name(zone.name, zone.name_en) for zone in self._known.zones))
 
-    def _contacts(self) -> None:
-        at, words = self._at, self._at.words
-        if not at.may(Act.SEE_CONTACTS):
+    def _own_rules(self) -> None:
+        words = self._at.words
+        if not self._known.own_rules:
             return
-        with card(words("alarm.contacts")):
-            if not self._known.contacts:
-                ui.label(words("alarm.no_contacts")).classes("t-soft")
-            for contact in self._known.contacts:
-                with ui.element("div").classes("a-contact"):
-                    with ui.element("div"):
-                        ui.label(f"{contact.order} · {contact.name}").classes("a-contact-name")
-                        said = words("enterprise.told_from", duty=contact.duty, grade=words(f"grade.{contact.least}"))
-                        ui.label(said).classes("t-soft")
-                    if contact.phone:
-                        link = ui.element("a").classes("t-button").props(f'href="tel:{quote(contact.phone, safe="+")}"')
-                        link.props["aria-label"] = words("alarm.call", name=contact.name)
-                        with link:
-                            ui.icon("call")
-                            ui.label(contact.phone)
+        with card(words("enterprise.own_rules")), ui.element("ul").classes("p-exceptions"):
+            for rule, said in self._known.own_rules:
+                with ui.element("li"):
+                    ui.link(rule, f"/rules#{rule}").classes("p-id")
+                    ui.label(said)
 
+    @ui.refreshable_method
     def _changes(self) -> None:
         words = self._at.words
         if not self._known.changes:
@@ -247,19 +321,6 @@ class _View:
                     Since(round(change.at.timestamp() * 1e6), words, "full")
 
 
-def device_state(device: DeviceLine) -> str:
-    """In one word: what a person looks for first."""
-    if not device.is_registered:
-        return "unclaimed"
-    if device.out_of_service:
-        return "out_of_service"
-    if device.is_silent:
-        return "silent"
-    if not device.heard_us:
-        return "never"
-    return "refused" if device.waiting else "well"
-
-
 def _changed(change: Change) -> list[str]:
     before, after = change.before or {}, change.after or {}
     return sorted(key for key in {*before, *after} if before.get(key) != after.get(key) and key != "version")
@@ -273,7 +334,7 @@ def _history(chapters: Sequence[RiskChapter], now_us: int) -> dict[str, Any]:
     return {
         "animation": False,
         "grid": {"left": 36, "right": 12, "top": 12, "bottom": 24},
-        "xAxis": {"type": "time", "axisLabel": text, "splitLine": {"show": False}},
+        "xAxis": {"type": "time", "axisLabel": {**text, "hideOverlap": True}, "splitLine": {"show": False}},
         "yAxis": {"type": "value", "min": 0, "max": 100, "interval": 20, "axisLabel": text},
         "tooltip": {"trigger": "axis"},
         "series": [

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from console.components.since import Since
 from console.house_health import Health, PartHealth
+from console.pages.doing import Looking
 from console.pages.page import At, Page
 from console.pages.parts import heading
 from schemas.viewers import Act
@@ -20,7 +21,7 @@ async def build(at: At) -> None:
     await view.load()
     with ui.element("div").classes("s-page"):
         view.draw()
-    ui.timer(_LOOK_S, view.look)
+    Looking(_LOOK_S, view.look)
 
 
 class _View:

@@ -73,7 +73,8 @@ def act_button(
     with button:
         if icon:
             ui.icon(icon)
-        ui.label(text)
+        if text:
+            ui.label(text)
 
     async def clicked() -> None:
         button.props("disabled")

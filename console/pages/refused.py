@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from nicegui import ui
 
 from console.components.since import Since
-from console.pages.device_parts import payload, refusal
+from console.pages.device_parts import device_address, payload, refusal
+from console.pages.doing import Looking, do
 from console.pages.page import At, Page
 from console.pages.parts import act_button, badge, card, fact, heading
+from ingest.payloads import UnknownDevice, WantedRefusals
 from ingest.quarantine import Name
-from schemas.errors import TocsinError
 from schemas.measures import BY_NAME
 from schemas.payloads import Mend, RefusedDetail
 from schemas.viewers import Act
@@ -31,7 +31,7 @@ async def build(at: At) -> None:
                 view.payload()
             with ui.element("div").classes("a-right"):
                 view.mend()
-    ui.timer(_LOOK_S, view.look)
+    view.looks(_LOOK_S)
 
 
 class _View:
@@ -40,22 +40,35 @@ class _View:
         arrival = at.parts["arrival"]
         self._name = Name(int(arrival) if arrival.isdecimal() else 0, at.query.get("source", ""))
         self._detail: RefusedDetail
+        self._looking: Looking
         self._said = ""
         self._rename: dict[str, str] = {}
         self._factor: dict[str, str] = {}
         self._leave_out: set[str] = set()
         self._numbers_in_text = False
+        self._waiting = 0
+        """Messages of its device that nobody has replayed."""
+        self._same_for_all = False
 
     async def load(self) -> None:
         payloads = self._at.services.payloads
         assert payloads is not None
         self._detail = await self._at.ask(payloads.show, self._at.viewer, *self._name)
+        message = self._detail.message
+        try:
+            device = await self._at.ask(payloads.last, self._at.viewer, message.enterprise, message.device)
+            self._waiting = device.waiting
+        except UnknownDevice:
+            self._waiting = 0  # its topic named none
         if not self._rename:
             meant = self._detail.suggestion
             self._rename = dict(meant.rename)
             self._factor = {key: f"{factor:g}" for key, factor in meant.factor.items()}
             self._leave_out = set(meant.leave_out)
             self._numbers_in_text = meant.numbers_in_text
+
+    def looks(self, every_s: float) -> None:
+        self._looking = Looking(every_s, self.look)
 
     async def look(self) -> None:
         before = self._detail.message
@@ -70,7 +83,7 @@ class _View:
         with ui.element("header").classes("e-head"):
             with ui.element("div").classes("a-head-what"):
                 heading(words("devices.refused_one"), 1)
-                address = f"/devices/{quote(message.enterprise)}/{quote(message.device)}"
+                address = device_address(message.enterprise, message.device)
                 ui.link(f"{message.enterprise} / {message.device}", address)
                 with ui.element("p").classes("d-side"):
                     Since(message.arrival_us, words, "full")
@@ -114,6 +127,11 @@ class _View:
                 tick = ui.element("input").props('type="checkbox"' + (" checked" if self._numbers_in_text else ""))
                 ui.label(words("devices.numbers_in_text"))
             tick.on("change", self._set_numbers, js_handler="e => emit(e.target.checked)")
+            if self._waiting > 1:
+                with ui.element("label").classes("d-check"):
+                    same = ui.element("input").props('type="checkbox" data-testid="same-for-all"')
+                    ui.label(words("devices.same_for_all", count=self._waiting))
+                same.on("change", self._set_same, js_handler="e => emit(e.target.checked)")
             with ui.element("div").classes("a-acts"):
                 act_button(words("devices.replay_mended"), lambda: self._replay(mended=True), main=True, test="replay")
                 act_button(words("devices.replay"), lambda: self._replay(mended=False))
@@ -143,22 +161,31 @@ class _View:
     def _set_numbers(self, event: Any) -> None:
         self._numbers_in_text = bool(event.args)
 
+    def _set_same(self, event: Any) -> None:
+        self._same_for_all = bool(event.args)
+
     def _set_out(self, key: str, out: object) -> None:
         (self._leave_out.add if out else self._leave_out.discard)(key)
 
     async def _replay(self, *, mended: bool) -> None:
         at, payloads = self._at, self._at.services.payloads
         assert payloads is not None
-        try:
+        message = self._detail.message
+
+        async def replay() -> None:
             mend = self._meant() if mended else Mend()
-            asked = await at.ask(payloads.replay, at.viewer, [self._name], mend)
+            all_ = WantedRefusals(message.enterprise, message.device)
+            asked = await at.ask(payloads.replay, at.viewer, all_ if self._same_for_all else [self._name], mend)
             self._said = "" if asked.asked else at.words("devices.not_asked")
-        except TocsinError as error:
-            self._said = f"{error.what} {error.mend}".strip()
+
+        self._said = ""
+        try:
+            self._said = await do(at, replay) or self._said
         except ValueError:
             self._said = at.words("devices.no_number")
-        await self.load()
+        await do(at, self.load)
         self.head.refresh()
+        self._looking.soon()
 
     def _meant(self) -> Mend:
         """Raises ValueError for a factor that is no number."""

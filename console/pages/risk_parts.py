@@ -14,6 +14,8 @@ from schemas.risk import Reason, Risk, RiskColour
 from scoring.risk_words import in_words
 from streams.risk_book import RiskTotal
 
+_LEAST_SAID = 0.05
+
 
 def risk_mark(colour: str, score: float, words: Words) -> None:
     with ui.element("div").classes(f"r-mark is-{colour}"):
@@ -21,13 +23,20 @@ def risk_mark(colour: str, score: float, words: Words) -> None:
         ui.label(words(f"map.colour.{colour}"))
 
 
-def reasons(risk: Risk, words: Words) -> None:
-    """Up to three, each with its points; knock-outs have none and come first."""
+def reason_pairs(risk: Risk, words: Words) -> list[tuple[str, str]]:
+    """Up to three, as points ("" for a knock-out, which has none and comes first) and words."""
     said = in_words(_named(risk, words), words.language)
+    return [
+        (f"+{reason.points:.1f}" if reason.points else "", text)
+        for reason, text in zip(risk.reasons, said.reasons, strict=True)
+    ]
+
+
+def reasons(risk: Risk, words: Words) -> None:
     with ui.element("ul").classes("r-reasons"):
-        for reason, text in zip(risk.reasons, said.reasons, strict=True):
-            with ui.element("li").classes("" if reason.points else "is-out"):
-                ui.element("b")._text = f"+{reason.points:.1f}" if reason.points else "!"
+        for points, text in reason_pairs(risk, words):
+            with ui.element("li").classes("" if points else "is-out"):
+                ui.element("b")._text = points or "!"
                 ui.label(text)
 
 
@@ -40,7 +49,8 @@ def remedies(risk: Risk, words: Words) -> None:
     with ui.element("ul").classes("r-reasons is-remedies"):
         for remedy, text in zip(risk.remedies, said.remedies, strict=True):
             with ui.element("li"):
-                ui.element("b")._text = f"−{remedy.points:.1f}"
+                # What ends a knock-out changes the colour, and no points.
+                ui.element("b")._text = f"−{remedy.points:.1f}" if remedy.points >= _LEAST_SAID else "→"
                 ui.label(text)
 
 

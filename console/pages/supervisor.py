@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from nicegui import ui
 
+from console.components.risk_list import RiskList
+from console.pages.doing import Looking
 from console.pages.page import At, Page
 from console.pages.parts import act_button, card, heading
-from console.pages.risk_parts import bar, reasons, risk_mark
+from console.pages.risk_parts import bar, reason_pairs
 from registry.trades import trade_of
 from schemas.risk import RiskColour
 from schemas.viewers import Act
 from streams.risk_book import RiskPage, RiskTotal, RiskView
 
-_PAGE = 50
+_FIRST, _PAGE = 30, 100
 _LOOK_S = 15.0
 """So often the totals and the first page are looked at: colours change by events and by themselves."""
-_FILTERS = ("colour", "district", "trade")
+_FILTERS = ("colour", "district", "trade", "text")
 _TRADES_SHOWN = 12
+_LONGEST_TEXT = 100
 
 
 async def build(at: At) -> None:
     view = _View(at)
     await view.load()
     view.draw()
-    ui.timer(_LOOK_S, view.look)
+    looking = Looking(_LOOK_S, view.look)
+    if at.may(Act.SEE_ALARMS):
+        # A fire makes its place red at once.
+        at.reader.change = looking.soon
 
 
 class _View:
-    """The page as its address says it: `?colour=red&district=990101&trade=H62`."""
+    """The page as its address says it: `?colour=red&district=990101&trade=H62&text=noodle`."""
 
     def __init__(self, at: At) -> None:
         self._at = at
-        self._wanted = {name: at.query[name] for name in _FILTERS if at.query.get(name)}
+        self._wanted = {name: at.query[name][:_LONGEST_TEXT] for name in _FILTERS if at.query.get(name)}
         self._totals: dict[str, Sequence[RiskTotal]] = {}
-        self._pages: list[RiskPage] = []
+        self._first: RiskPage
+        self._next = ""
+        self._read_on = False
         self._districts: dict[str, str] = {}
+        self._list: RiskList
 
     async def load(self) -> None:
         at, services = self._at, self._at.services
         assert services.risk is not None and services.directory is not None
-        for by in ("all", "district", "trade"):
-            self._totals[by] = await at.ask(services.risk.totals, at.viewer, by)
-        self._districts = {
-            one.code: at.name(one.name, one.name_en) for one in await at.ask(services.directory.districts, at.viewer)
-        }
-        self._pages = [await self._page("")]
+        book = services.risk
+        self._first, districts, all_, by_district, by_trade = await asyncio.gather(
+            self._page("", _FIRST),
+            at.ask(services.directory.districts, at.viewer),
+            at.ask(book.totals, at.viewer, "all"),
+            at.ask(book.totals, at.viewer, "district"),
+            at.ask(book.totals, at.viewer, "trade"),
+        )
+        self._totals = {"all": all_, "district": by_district, "trade": by_trade}
+        self._districts = {one.code: at.name(one.name, one.name_en) for one in districts}
+        self._next = self._first.next
 
-    async def _page(self, cursor: str) -> RiskPage:
+    async def _page(self, cursor: str, limit: int) -> RiskPage:
         book = self._at.services.risk
         assert book is not None
         colour, district = self._wanted.get("colour"), self._wanted.get("district")
@@ -61,47 +76,72 @@ class _View:
             colours=[RiskColour.of(colour)] if colour in known else None,
             districts=[district] if district else None,
             trade=self._wanted.get("trade"),
-            limit=_PAGE,
+            text=self._wanted.get("text", "").replace("\0", ""),
+            limit=limit,
             cursor=cursor,
         )
 
     async def look(self) -> None:
         """Draw anew what has changed; a list that somebody has read far into stays as it is."""
-        before = self._totals, self._pages
-        if len(self._pages) == 1:
-            await self.load()
-            if (self._totals, self._pages) != before:
-                self._head.refresh()
-                self._sums.refresh()
-                self._list.refresh()
+        if self._read_on:
+            return
+        before = self._totals, self._first
+        await self.load()
+        if self._totals != before[0]:
+            self._chips.refresh()
+            self._sums.refresh()
+        if self._first != before[1]:
+            self._list.show([self._row(view) for view in self._first.risks])
+            self._more.refresh()
 
     def draw(self) -> None:
         with ui.element("div").classes("s-page t-data"):
             self._head()
             with ui.element("div").classes("s-columns"):
-                self._list()
+                with ui.element("div").classes("s-left"):
+                    self._list = RiskList(self._at.words, [self._row(view) for view in self._first.risks])
+                    self._more()
                 self._sums()
 
-    # --- its parts ---
-
-    @ui.refreshable_method
     def _head(self) -> None:
         at, words = self._at, self._at.words
-        all_ = self._totals["all"][0] if self._totals["all"] else None
         with ui.element("header").classes("s-head"):
             heading(words("supervisor.title"), 1)
             with ui.element("nav").classes("s-colours").props(f'aria-label="{words("supervisor.by_colour")}"'):
-                self._chip("", words("supervisor.every"), all_.enterprises if all_ else 0)
-                for colour in reversed(RiskColour):
-                    count = getattr(all_, colour.word) if all_ else 0
-                    self._chip(colour.word, words(f"map.colour.{colour.word}"), count)
+                self._chips()
+            self._search()
             if at.may(Act.EXPORT):
-                query = urlencode(self._wanted)
-                with ui.link(target=f"/api/v1/risk.csv?{query}").classes("t-button"):
+                with ui.link(target=f"/api/v1/risk.csv?{urlencode(self._exported())}").classes("t-button s-csv"):
                     ui.icon("download")
                     ui.label(words("supervisor.csv"))
             ui.label(words("supervisor.own_colour")).classes("t-soft s-own")
             self._chosen()
+
+    @ui.refreshable_method
+    def _chips(self) -> None:
+        words, all_ = self._at.words, self._totals["all"][0] if self._totals["all"] else None
+        self._chip("", words("supervisor.every"), all_.enterprises if all_ else 0)
+        for colour in reversed(RiskColour):
+            self._chip(colour.word, words(f"map.colour.{colour.word}"), getattr(all_, colour.word) if all_ else 0)
+
+    def _search(self) -> None:
+        """A form of the browser's own: it keeps the other filters by hidden fields."""
+        words = self._at.words
+        with ui.element("form").classes("e-search").props('role="search" action="/supervisor" method="get"'):
+            for name, value in self._wanted.items():
+                if name != "text":
+                    ui.element("input").props(f'type="hidden" name="{name}"').props["value"] = value
+            field = ui.element("input").classes("t-field").props('name="text" type="search" maxlength="100"')
+            field.props["value"] = self._wanted.get("text", "")
+            field.props["placeholder"] = field.props["aria-label"] = words("enterprise.search")
+            with ui.element("button").classes("t-button").props('type="submit"'):
+                ui.label(words("enterprise.find"))
+
+    def _exported(self) -> dict[str, str]:
+        """Of what narrows the list what the table takes, and in the reader's language."""
+        known = [one.word for one in RiskColour]
+        wanted = {name: value for name, value in self._wanted.items() if name != "colour" or value in known}
+        return {**wanted, "language": self._at.words.language}
 
     def _chip(self, colour: str, text: str, count: int) -> None:
         here = self._wanted.get("colour", "") == colour
@@ -118,7 +158,9 @@ class _View:
     def _chosen(self) -> None:
         """What narrows the list, each with a way to let go of it."""
         words = self._at.words
-        said = {"district": self._district, "trade": self._trade}
+        said: dict[str, Callable[[str], str]] = {
+            "district": self._district, "trade": self._trade, "text": lambda text: f"“{text}”",
+        }  # fmt: skip
         for name, of in said.items():
             if value := self._wanted.get(name):
                 with ui.link(target=self._address(**{name: ""})).classes("w-chip is-here"):
@@ -126,30 +168,26 @@ class _View:
                     ui.icon("close").props(f'aria-label="{words("supervisor.let_go")}"')
 
     @ui.refreshable_method
-    def _list(self) -> None:
-        words = self._at.words
-        with ui.element("section").classes("s-list").props(f'aria-label="{words("supervisor.list")}"'):
-            found = [risk for page in self._pages for risk in page.risks]
-            if not found:
-                ui.label(words("supervisor.none")).classes("w-none")
-            with ui.element("ol"):
-                for one in found:
-                    self._row(one)
-            if self._pages[-1].next:
-                act_button(words("frame.more"), self._more)
+    def _more(self) -> None:
+        if self._next:
+            act_button(self._at.words("frame.more"), self._read_more)
 
-    async def _more(self) -> None:
-        self._pages.append(await self._page(self._pages[-1].next))
-        self._list.refresh()
+    async def _read_more(self) -> None:
+        page = await self._page(self._next, _PAGE)
+        self._next, self._read_on = page.next, True
+        self._list.add([self._row(view) for view in page.risks])
+        self._more.refresh()
 
-    def _row(self, view: RiskView) -> None:
+    def _row(self, view: RiskView) -> dict[str, Any]:
         at, risk = self._at, view.risk
-        with ui.element("li").classes(f"s-row is-{view.colour}"):
-            risk_mark(view.colour, risk.score, at.words)
-            with ui.element("div").classes("s-who"):
-                ui.link(at.name(view.name, view.name_en) or risk.enterprise, f"/enterprises/{quote(risk.enterprise)}")
-                ui.label(f"{self._district(view.district)} · {self._trade(view.trade)}").classes("t-soft")
-            reasons(risk, at.words)
+        return {
+            "code": risk.enterprise,
+            "name": at.name(view.name, view.name_en) or risk.enterprise,
+            "where": f"{self._district(view.district)} · {self._trade(view.trade)}",
+            "colour": view.colour,
+            "score": f"{risk.score:.0f}",
+            "reasons": reason_pairs(risk, at.words),
+        }
 
     @ui.refreshable_method
     def _sums(self) -> None:
