@@ -21,12 +21,15 @@ import psycopg
 
 from schemas.mqtt import V311, Publish, encode
 from schemas.topics import device_topic
+from schemas.viewers import house
+from scoring.risk_words import in_words
 from sensors_sim import carrier
 from sensors_sim.city import City
 from sensors_sim.publisher import payload
 from sensors_sim.scenarios import load
 from streams.log.one_partition import OnePartition
 from streams.log.reader import PostgresLogReader
+from streams.risk_book import RiskBook
 from tests.chaos.day_feed import Devices, Tail
 from tests.waiting import until
 from tocsin.bench.service import tocsin_up
@@ -142,6 +145,18 @@ def _report(dsn: str) -> None:
         if channel == "sms":
             print(f"- {recipient} {'at once' if at_once else 'bundled'} {status}: {' '.join((text or '').split())}")
     print("\n# Risk colours at the end:", ", ".join(f"{_WORDS[colour]} {count}" for colour, count in colours))
+    _reasons(dsn)
+
+
+def _reasons(dsn: str) -> None:
+    """Twenty enterprises from the worst to the best, with what a supervisor reads of each."""
+    print("\n# Twenty enterprises: score, colour, reasons")
+    with closing(RiskBook(dsn)) as book:
+        views = book.list(house("evening"), limit=300).risks
+    for place in range(20):
+        risk = views[place * (len(views) - 1) // 19].risk
+        words = in_words(risk, "en")
+        print(f"{risk.enterprise} {risk.score:.1f} {risk.colour.word}: {' | '.join(words.reasons) or 'none'}")
 
 
 if __name__ == "__main__":
