@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from argon2 import PasswordHasher
-from msgspec import structs
 
 from registry import account_rows as rows
 from registry import audit
-from registry.account_rows import Account, Key, NewKey, UnknownAccount, UnknownKey, check_account, micros, moment
+from registry.account_book import AccountBook, columns_of, one_value
+from registry.account_rows import Account, UnknownAccount, micros, moment
 from registry.connections import Connection, Connections
 from registry.passwords import Passwords, check_password
 from registry.sessions import (
@@ -24,7 +23,6 @@ from registry.sessions import (
     digest_of,
     expiry_us,
     lock_s,
-    new_key,
     new_token,
     parts_of_key,
     wall_us,
@@ -68,14 +66,12 @@ class LockedOut(TocsinError):
         )
 
 
-class Accounts:
+class Accounts(AccountBook):
     """Thread-safe. Raises ServiceAway when PostgreSQL is away."""
 
     def __init__(self, dsn: str, clock: Clock = wall_us, hasher: PasswordHasher | None = None) -> None:
         """clock: the machine's own; a house whose time hurries would log everybody out in minutes."""
-        self._connections = Connections(dsn, "tocsin accounts")
-        self._clock = clock
-        self._passwords = Passwords(hasher)
+        super().__init__(Connections(dsn, "tocsin accounts"), clock, Passwords(hasher))
         self._lock = threading.Lock()
         self._addresses = Tries()
         self._strangers: Recent[str, tuple[int, int]] = Recent()
@@ -149,13 +145,13 @@ class Accounts:
         with self._connections.transaction(None) as connection:
             connection.execute(rows.ALONE)
             now = moment(self._clock())
-            if _one(connection, rows.NOBODY):
+            if one_value(connection, rows.NOBODY):
                 admin = Account(id=0, login="admin", name="", role=Role.ADMINISTRATOR)
-                connection.execute(rows.ADD, _columns(admin) | {"now": now, "password": ""})
+                connection.execute(rows.ADD, columns_of(admin) | {"now": now, "password": ""})
                 audit.record(connection, house(), "add_account", "admin", detail="the first administrator")
-            elif not _one(connection, rows.NOBODY_GETS_IN, {"now": now}):
+            elif not one_value(connection, rows.NOBODY_GETS_IN, {"now": now}):
                 return None
-            login = _one(connection, rows.FIRST_ADMINISTRATOR)
+            login = one_value(connection, rows.FIRST_ADMINISTRATOR)
         return self.make_link(login, FIRST_LINK_S) if login else None
 
     # --- being in ---
@@ -185,12 +181,6 @@ class Accounts:
         with self._lock:
             self._known.drop(digest)
 
-    # --- one's own ---
-
-    def me(self, viewer: Viewer) -> Account:
-        with self._connections.transaction(None) as connection:
-            return _account(connection, viewer.name)
-
     def change_own_password(self, viewer: Viewer, old: str, new: str, agent: str = "") -> str:
         """old: not asked for while there is none (a new account, or one whose password was taken away).
 
@@ -198,7 +188,7 @@ class Accounts:
         ConfigError.
         """
         with self._connections.transaction(None) as connection:
-            kept = _one(connection, rows.OWN_PASSWORD, {"account": viewer.account})
+            kept = one_value(connection, rows.OWN_PASSWORD, {"account": viewer.account})
         if kept is None:
             raise UnknownAccount(viewer.name)
         check_password(new, viewer.name)
@@ -211,129 +201,6 @@ class Accounts:
         self._write(viewer, viewer.name, "change_password", {"password": new})
         with self._connections.transaction(None) as connection:
             return self._open(connection, viewer.account, agent, now_us)
-
-    def change_own_language(self, viewer: Viewer, language: str) -> Account:
-        return self._write(viewer, viewer.name, "change_language", {"language": language})
-
-    # --- accounts ---
-
-    def list(self, viewer: Viewer) -> list[Account]:
-        """By login. Raises NotAllowed."""
-        viewer.must(Act.CHANGE_ACCOUNTS)
-        with self._connections.transaction(None) as connection:
-            return [rows.account_of(row) for row in connection.execute(rows.LIST).fetchall()]
-
-    def one(self, viewer: Viewer, login: str) -> Account:
-        """Raises NotAllowed, UnknownAccount."""
-        viewer.must(Act.CHANGE_ACCOUNTS)
-        with self._connections.transaction(None) as connection:
-            return _account(connection, login)
-
-    def add(
-        self,
-        viewer: Viewer,
-        login: str,
-        role: Role,
-        *,
-        name: str = "",
-        districts: tuple[str, ...] = (),
-        enterprises: tuple[str, ...] = (),
-        language: str = "zh",
-        phone: str = "",
-        password: str = "",
-    ) -> Account:
-        """password: empty, and nobody comes in but by a link. Raises NotAllowed, ConfigError."""
-        viewer.must(Act.CHANGE_ACCOUNTS)
-        account = check_account(
-            Account(
-                id=0,
-                login=login,
-                name=name,
-                role=role,
-                districts=districts,
-                enterprises=enterprises,
-                language=language,
-                phone=phone,
-            )
-        )
-        kept = self._passwords.hash(check_password(password, login)) if password else ""
-        with self._connections.transaction(None) as connection:
-            row = _columns(account) | {"now": moment(self._clock()), "password": kept}
-            made = connection.execute(rows.ADD, row).fetchone()
-            if made is None:
-                raise ConfigError(f"the login {login} is there already.", field="login", mend="Choose another.")
-            audit.record(connection, viewer, "add_account", login, detail=_said(account))
-            return rows.account_of(made)
-
-    def change(self, viewer: Viewer, login: str, **changes: Any) -> Account:
-        """name, role, districts, enterprises, language, phone, disabled, password (empty: only a link opens it).
-
-        Whoever is disabled, gets another password, role or scope must log in anew. Raises NotAllowed,
-        UnknownAccount, and ConfigError also when nobody would be left to change accounts.
-        """
-        viewer.must(Act.CHANGE_ACCOUNTS)
-        return self._write(viewer, login, "change_account", changes)
-
-    def disable(self, viewer: Viewer, login: str) -> Account:
-        """From now on it opens nothing: no password, no session, no link, no key."""
-        return self.change(viewer, login, disabled=True)
-
-    # --- keys of programs ---
-
-    def make_key(self, viewer: Viewer, name: str, login: str = "") -> NewKey:
-        """A key that lets a program do what its account may do. login: another's needs CHANGE_ACCOUNTS."""
-        login = self._own_or_others(viewer, login)
-        if not 0 < len(name) <= 100 or "\0" in name:
-            raise ConfigError("a key has a name of 1 to 100 characters.", field="name")
-        id_, key, digest = new_key()
-        with self._connections.transaction(None) as connection:
-            account = _account(connection, login)
-            now = moment(self._clock())
-            row = {"id": id_, "account": account.id, "name": name, "digest": digest, "now": now}
-            connection.execute(rows.ADD_KEY, row)
-            audit.record(connection, viewer, "make_key", login, detail=f"{id_} {name}")
-        return NewKey(id_, key)
-
-    def keys(self, viewer: Viewer) -> Sequence[Key]:
-        """One's own; an administrator's view is of all."""
-        mine = None if viewer.may(Act.CHANGE_ACCOUNTS) else viewer.name
-        with self._connections.transaction(None) as connection:
-            return [Key(*row) for row in connection.execute(rows.KEYS, {"login": mine}).fetchall()]
-
-    def revoke_key(self, viewer: Viewer, id_: str) -> None:
-        """It opens nothing any more. Raises UnknownKey, also for another's."""
-        mine = None if viewer.may(Act.CHANGE_ACCOUNTS) else viewer.name
-        with self._connections.transaction(None) as connection:
-            row = {"id": id_, "login": mine, "now": moment(self._clock())}
-            found = connection.execute(rows.REVOKE, row).fetchone() if "\0" not in id_ else None
-            if found is None:
-                raise UnknownKey(id_)
-            audit.record(connection, viewer, "revoke_key", found[0], detail=id_)
-        self._forget()
-
-    # --- the log of acts ---
-
-    def audit(
-        self,
-        viewer: Viewer,
-        limit: int = 100,
-        before: int | None = None,
-        *,
-        who: str | None = None,
-        act: str | None = None,
-        refused: bool | None = None,
-    ) -> audit.AuditPage:
-        """A page of the log of acts, newest first. Raises NotAllowed."""
-        with self._connections.transaction(None) as connection:
-            return audit.entries(connection, viewer, limit, before, who=who, act=act, refused=refused)
-
-    def record(
-        self, viewer: Viewer | None, act: str, subject: str = "", enterprise: str = "", refused: bool = False,
-        detail: str = "",
-    ) -> None:  # fmt: skip
-        """Write one line into the log of acts, in a transaction of its own."""
-        with self._connections.transaction(None) as connection:
-            audit.record(connection, viewer, act, subject, enterprise, refused, detail)
 
     # --- how ---
 
@@ -419,7 +286,7 @@ class Accounts:
         """Counts a failure; always raises."""
         self._count(address, now_us)
         with self._connections.transaction(None) as connection:
-            failed = _one(connection, rows.COUNT_FAILURE, {"account": account})
+            failed = one_value(connection, rows.COUNT_FAILURE, {"account": account})
             locked = lock_s(failed)
             if locked:
                 connection.execute(rows.LOCK, {"account": account, "until": moment(now_us + locked * SECOND_US)})
@@ -427,83 +294,7 @@ class Accounts:
             audit.record(connection, _named(login), "log_in", refused=True, detail=detail)
         raise LoginRefused
 
-    def _own_or_others(self, viewer: Viewer, login: str) -> str:
-        if login and login != viewer.name:
-            viewer.must(Act.CHANGE_ACCOUNTS)
-        return login or viewer.name
-
-    def _write(self, viewer: Viewer, login: str, act: str, changes: dict[str, Any]) -> Account:
-        changes = dict(changes)
-        password: str | None = changes.pop("password", None)
-        kept = self._passwords.hash(check_password(password, login)) if password else password
-        with self._connections.transaction(None) as connection:
-            connection.execute(rows.ALONE)
-            before = _account(connection, login, held=True)
-            after = check_account(structs.replace(before, **changes))
-            row = _columns(after) | {"account": before.id, "disabled": after.disabled, "password": kept}
-            changed = connection.execute(rows.CHANGE, row).fetchone()
-            assert changed is not None
-            if _rules(before) and not _rules(after) and not _one(connection, rows.ADMINISTRATORS):
-                raise ConfigError(
-                    f"{login} is the last administrator.", field="login", mend="Make somebody else one first."
-                )
-            if kept is not None or before.viewer.scope != after.viewer.scope or before.role != after.role:
-                connection.execute(rows.END_SESSIONS, {"account": before.id})
-                connection.execute(rows.END_LINKS, {"account": before.id})
-            if after.disabled:
-                connection.execute(rows.END_SESSIONS, {"account": before.id})
-                connection.execute(rows.END_LINKS, {"account": before.id})
-            elif kept is not None or before.disabled:
-                connection.execute(rows.FORGIVE, {"account": before.id})
-            audit.record(connection, viewer, act, login, detail=_said(after, before, kept is not None))
-        self._forget()
-        return rows.account_of(changed)
-
-
-def _account(connection: Connection, login: str, *, held: bool = False) -> Account:
-    query = rows.ONE_HELD if held else rows.ONE
-    row = connection.execute(query, {"login": login}).fetchone() if "\0" not in login else None
-    if row is None:
-        raise UnknownAccount(login)
-    return rows.account_of(row)
-
-
-def _rules(account: Account) -> bool:
-    return account.role is Role.ADMINISTRATOR and not account.disabled
-
-
-def _one(connection: Connection, query: Any, row: dict[str, Any] | None = None) -> Any:
-    found = connection.execute(query, row).fetchone()
-    return found[0] if found else None
-
 
 def _named(login: str) -> Viewer:
     """For the log of acts, which wants the name alone."""
     return Viewer(login, Role.OWNER)
-
-
-def _columns(account: Account) -> dict[str, Any]:
-    return {
-        "login": account.login,
-        "name": account.name,
-        "role": account.role.value,
-        "districts": list(account.districts),
-        "enterprises": list(account.enterprises),
-        "language": account.language,
-        "phone": account.phone,
-    }
-
-
-def _said(account: Account, before: Account | None = None, password: bool = False) -> str:
-    """What of an account is new, for the log of acts: never a phone number."""
-    known = before or Account(id=0, login=account.login, name="", role=account.role)
-    fields = ("role", "districts", "enterprises", "language", "disabled")
-    words = [
-        f"{field}={','.join(value) if isinstance(value, tuple) else value}"
-        for field in fields
-        if (value := getattr(account, field)) != getattr(known, field) or (before is None and field == "role")
-    ]
-    words += ["a new name"] if before and before.name != account.name else []
-    words += ["a new phone number"] if before and before.phone != account.phone else []
-    words += ["password"] if password else []
-    return "; ".join(words)
