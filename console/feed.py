@@ -84,16 +84,21 @@ class Feed:
 
     async def hall(self, viewer: Viewer, patience_s: float = 1.0) -> Hall:
         """The viewer's, with what stands in it: as soon as something is known, empty when that takes too long."""
-        hall = self._halls.get(_key(viewer))
-        if hall is None:
-            hall = self._halls[_key(viewer)] = Hall()
-            if viewer.may(Act.SEE_ALARMS):
-                hall.subscription = self._live.subscribe(viewer, lambda snapshot: self._take(hall, snapshot))
+        hall = self._open(viewer)
         if hall.rows is None and hall.subscription is not None:
             # In vain: the page is made empty, and says so.
             with suppress(TimeoutError):
                 await asyncio.wait_for(hall.there.wait(), patience_s)
             await self._look_back(viewer, hall)
+        return hall
+
+    def _open(self, viewer: Viewer) -> Hall:
+        """The viewer's hall as it is, or a new one."""
+        hall = self._halls.get(_key(viewer))
+        if hall is None:
+            made = hall = self._halls[_key(viewer)] = Hall()
+            if viewer.may(Act.SEE_ALARMS):
+                hall.subscription = self._live.subscribe(viewer, lambda snapshot: self._take(made, snapshot))
         return hall
 
     async def _look_back(self, viewer: Viewer, hall: Hall) -> None:
@@ -104,7 +109,8 @@ class Feed:
                 hall.rows = replace(hall.rows, quiet_since_us=min(ended_us, hall.rows.quiet_since_us))
 
     def join(self, reader: Reader) -> None:
-        self._halls.setdefault(_key(reader.viewer), Hall()).readers.add(reader)
+        """A hall that emptied before its page was made is opened anew: nobody sits in one that hears nothing."""
+        self._open(reader.viewer).readers.add(reader)
 
     def leave(self, reader: Reader) -> None:
         hall = self._halls.get(_key(reader.viewer))

@@ -30,7 +30,9 @@ _NEXT_THEME = """() => {
 
 @contextmanager
 def framed(at: At, page: Page, pages: Sequence[Page]) -> Iterator[Reader]:
-    """Draw the frame, and the page's own things within. The reader has been told to the feed when the page is done."""
+    """Draw the frame, and the page's own things within. The feed knows the reader before the page is made: what happens
+    meanwhile comes to it, too.
+    """
     words, viewer = at.words, at.viewer
     title = words(f"frame.page.{page.name}")
     ui.page_title(f"{title} · {words('frame.brand')}")
@@ -64,11 +66,15 @@ def framed(at: At, page: Page, pages: Sequence[Page]) -> Iterator[Reader]:
         ui.label(words("frame.own_grades")).classes("t-own")
     client = context.client
     reader = Reader(viewer, words.language, pulse.take, at.still_in, pulse.expired, pulse.done)
-    with ui.element("main").classes(f"t-main t-page-{page.name}").props('id="main" tabindex="-1"'):
-        yield reader
-    Guide(words)
     hall.join(reader)
     client.on_delete(lambda: hall.leave(reader))
+    try:
+        with ui.element("main").classes(f"t-main t-page-{page.name}").props('id="main" tabindex="-1"'):
+            yield reader
+        Guide(words)
+    except BaseException:
+        hall.leave(reader)
+        raise
 
 
 def _language(at: At) -> None:

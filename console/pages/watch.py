@@ -17,6 +17,7 @@ async def build(at: At) -> None:
     feed = at.house.feed
     hall = await feed.hall(at.viewer)
     acts = Acts(at)
+    districts = await _districts(at)
 
     async def act(asked: dict[str, Any]) -> None:
         if asked.get("act") == "whole":
@@ -28,6 +29,7 @@ async def build(at: At) -> None:
         if not context.client.is_deleted:
             shown.answered(key, refusal, ok=not refusal)
 
+    # From here on nothing is awaited: a change that came between would be neither in the list nor told to it.
     first: dict[str, Any] = (
         hall.rows.whole()
         if hall.rows is not None
@@ -38,7 +40,7 @@ async def build(at: At) -> None:
         first,
         me=at.viewer.name,
         may={"acknowledge": at.may(Act.ACKNOWLEDGE), "direct": at.may(Act.DIRECT)},
-        districts=await _districts(at),
+        districts=districts,
         on_act=act,
     )
     at.reader.change = shown.change

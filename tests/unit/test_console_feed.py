@@ -89,6 +89,26 @@ def test_two_pages_of_one_scope_share_a_subscription() -> None:
     asyncio.run(story())
 
 
+def test_a_page_that_takes_long_to_make_hears_what_happens_then() -> None:
+    """Its hall emptied before it came in, and it sat in a new one that heard nothing: calm for ever, and said to live."""
+
+    async def story() -> None:
+        room = Room()
+        asking = asyncio.create_task(room.feed.hall(OFFICER))
+        await asyncio.sleep(0)
+        room.live.give()
+        await asking
+        beating = asyncio.create_task(room.feed.run())
+        await asyncio.sleep(0)  # a beat finds nobody there
+        beating.cancel()
+        assert room.live.callbacks == []
+        room.feed.join(room.reader())
+        room.live.give(alarm("a"))
+        assert [[r["key"] for r in c["rows"]] for c in room.changes] == [["a"]]
+
+    asyncio.run(story())
+
+
 def test_a_cut_is_said_with_the_time_until_which_the_rows_were_true() -> None:
     """Old data is never shown as new, and nothing of it is taken away."""
 
