@@ -24,7 +24,7 @@ from tests.waiting import until
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 LOOKS = [
     (device, language, light)
     for device in ("desk", "phone")
@@ -65,6 +65,7 @@ def _links(process: subprocess.Popen[bytes], said: Path) -> dict[str, str]:
 def enter(browser: Browser, link: str) -> Any:
     """Log in; what other windows of the same person begin with."""
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(link)
     page.click("button[type=submit]")
