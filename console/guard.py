@@ -104,7 +104,7 @@ class Guard:
             return
         noted = Noted(sending)
         if viewer.account:
-            stay = Stay(scope, receive, noted.send, lambda: self._still(headers))
+            stay = Stay(scope, receive, noted.send, lambda: self._still(headers, viewer))
             await self._app(scope, stay.receive, stay.send)
         else:
             await self._app(scope, receive, noted.send)
@@ -139,12 +139,15 @@ class Guard:
             accounts.viewer_of_key if secret.startswith(KEY_PREFIX) else accounts.viewer_of, secret
         )
 
-    async def _still(self, headers: Headers) -> bool:
+    async def _still(self, headers: Headers, seen: Viewer) -> bool:
+        """Whether whoever was let in would be so now, as the same: what a stream shows was chosen for that role and
+        scope. Another role or scope ends sessions, but no key.
+        """
         try:
             viewer, _ = await self._viewer(headers)
         except ServiceAway:
             return True
-        return viewer is not None
+        return viewer is not None and (viewer.role, viewer.scope) == (seen.role, seen.scope)
 
     # --- whether ---
 

@@ -323,3 +323,28 @@ def test_a_stream_ends_with_its_session(accounts: Accounts, clock: SetClock, mon
     answer = ask(app, "GET", "/api/v1/stream", headers=cookie_of(accounts))
     assert answer.text == "".join(f"data: {number}\n\n" for number in range(3))
     assert len(told) < 100, "whoever writes it is told that nobody reads"
+
+
+def test_a_stream_by_key_ends_when_its_account_sees_something_else(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key goes on to open, so the stream went on too: with the alarms of the enterprise that it had been for."""
+    monkeypatch.setattr(staying, "LOOK_AGAIN_S", 0.0)
+    accounts.add(house(), "wang", Role.OWNER, enterprises=("shop-1",))
+    key = accounts.make_key(house(), "till", "wang").key
+    app = FastAPI()
+
+    @app.get("/api/v1/stream")
+    def stream() -> Response:
+        async def lines() -> Any:
+            for number in range(100):
+                if number == 3:
+                    accounts.change(house(), "wang", enterprises=("shop-2",))
+                yield f"data: {number}\n\n"
+                await asyncio.sleep(0)
+
+        return StreamingResponse(lines(), media_type="text/event-stream")
+
+    app.add_middleware(Guard, token=TOKEN, accounts=accounts)
+    answer = ask(app, "GET", "/api/v1/stream", headers={"Authorization": f"Bearer {key}"})
+    assert answer.text == "".join(f"data: {number}\n\n" for number in range(3))

@@ -90,7 +90,7 @@ def test_two_pages_of_one_scope_share_a_subscription() -> None:
 
 
 def test_a_page_that_takes_long_to_make_hears_what_happens_then() -> None:
-    """Its hall emptied before it came in, and it sat in a new one that heard nothing: calm for ever, and said to live."""
+    """Its hall emptied before it came in, and it sat in a new one that heard nothing: calm for ever, and `live`."""
 
     async def story() -> None:
         room = Room()
