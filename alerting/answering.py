@@ -1,6 +1,7 @@
 """What the link in a message opens: the alarms that the message spoke of, as they stand, and their acknowledgement.
 
-Who holds the link acts under the contact's name, and for these alarms alone. Looking changes nothing, however often
+Who holds the link acts under the contact's name, and for these alarms alone; once that contact has another number the
+link is withdrawn. Looking changes nothing, however often
 robots look at links on their way; acknowledging twice is acknowledging once. Thread-safe.
 """
 
@@ -95,12 +96,12 @@ class Answering:
             rows = connection.execute(_Q["link_alarms"], {"id": claims.message}).fetchall()
             if message is None or not rows:
                 raise LinkRefused(Why.ALTERED)
-            recipient, enterprise, language = message
+            recipient, enterprise, language, is_anothers = message
             told = [(step, alarm_of(alarm)) for step, *alarm in rows]
             pairs = {(enterprise, alarm.event.device) for _, alarm in told}
             around = whereabouts.read(whereabouts.ask(connection, pairs), _ANY_CHANNEL)
         contact = around.of(enterprise).named(recipient)
-        if contact is None:
+        if contact is None or is_anothers:
             raise LinkRefused(Why.WITHDRAWN)
         title, timezone = contact.title or contact.name, around.timezones[enterprise]
         return Opened(title, contact.name, language, timezone, _worst_first(told, around), claims.expires_us)

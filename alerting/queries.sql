@@ -128,8 +128,13 @@ SELECT id, stamp, at_us
 FROM jsonb_to_recordset(%(receipts)s::jsonb) AS x (id text, stamp text, at_us bigint) ON CONFLICT DO NOTHING
 
 -- name: message_of_link
--- To whom the message of a link went.
-SELECT recipient, enterprise, body->>'language' FROM notifications WHERE id = %(id)s
+-- To whom the message of a link went, and whether that place among the contacts has been another's number since.
+SELECT recipient, enterprise, body->>'language',
+       EXISTS (SELECT FROM registry_changes c
+               WHERE c.enterprise = n.enterprise AND c.what = 'contact' AND c.key = substring(n.recipient FROM '[^:]*$')
+                 AND c.before IS NOT NULL AND c.at > to_timestamp(coalesce(n.queued_us, n.planned_us) / 1e6)
+                 AND c.before->>'phone' IS DISTINCT FROM c.after->>'phone')
+FROM notifications n WHERE id = %(id)s
 
 -- name: link_alarms
 -- The alarms that it spoke of, as they stand, each with the step that it told.

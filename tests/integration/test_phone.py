@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 from fastapi import FastAPI
+from msgspec import structs
 
 from alerting import links
 from alerting.answering import Answering
@@ -19,7 +20,9 @@ from alerting.secret import LINKS, house_secret
 from console.guard import Guard
 from console.phone import make_phone
 from registry.accounts import Accounts
+from registry.directory import Directory
 from schemas.alarms import Grade, State
+from schemas.viewers import house
 from tests.alerting_world import US, event
 from tests.people_world import Watch, add_contact, settle, watch
 
@@ -208,6 +211,33 @@ def test_a_link_that_is_not_good_says_whom_to_call_and_nothing_else(w: Watch, ph
         assert page.status_code == 404 and 'href="tel:057188887777"' in page.text and 'href="tel:119"' in page.text
         assert not any(word in page.text for word in ("城东", "李伟", "烟感", "红色", "shop-1"))
     assert acknowledged(w) == []
+
+
+def test_who_is_a_contact_no_more_does_not_answer_in_the_next_ones_name(w: Watch, phone: Phone, dsn: str) -> None:
+    """Their places in the order were swapped, and the link of the first acknowledged under the name of the second."""
+    w.tell(RED)
+    w.turn(60)
+    officer, directory = house("officer"), Directory(dsn)
+    directory.swap_contacts(officer, "shop-1", 1, 2)
+    directory.close()
+    with psycopg.connect(dsn) as connection:  # the registry's time is the machine's, the house's that of the test
+        connection.execute("UPDATE registry_changes SET at = to_timestamp(%s / 1e6)", [w.clock() + US])
+    for number in (0, 1):
+        path = link_of(w, number)
+        assert phone.post(path, data={"token": path.removeprefix("/a/")}).status_code == 404
+    assert acknowledged(w) == []
+
+
+def test_a_contact_whose_name_is_mended_keeps_the_link(w: Watch, phone: Phone, dsn: str) -> None:
+    w.tell(RED)
+    directory = Directory(dsn)
+    (first, _) = directory.contacts(house(), "shop-1")
+    directory.put_contact(house(), structs.replace(first, name="李玮"))
+    directory.close()
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE registry_changes SET at = to_timestamp(%s / 1e6)", [w.clock() + US])
+    phone.tap(link_of(w))
+    assert acknowledged(w) == [("李玮", 1)]
 
 
 @pytest.mark.parametrize("path", ["/a/", "/a/%00", "/a/..%2f..%2fetc", "/a/" + "a" * 5000, "/a/" + "%F0%9F%94%A5" * 39])
