@@ -124,7 +124,10 @@ def _code(cell: Any) -> str:
 
 def _number(cell: Any) -> float | None:
     if isinstance(cell, int | float) and not isinstance(cell, bool):
-        return float(cell)
+        try:
+            return float(cell)
+        except OverflowError:
+            raise BadCell("it is too large a number.", "Leave it empty if not known.") from None
     text = _text(cell)
     if not text:
         return None

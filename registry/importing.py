@@ -240,8 +240,10 @@ def _check_headings(file: str, kind: Kind, columns: Sequence[Column | None], hea
 def _toml(file: str, text: str) -> list[Table]:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a number of too many digits is none of TOML's own errors
         raise _unread(file, f"{error}.", "See docs/how-to/register-enterprises.md.") from error
+    except RecursionError as error:
+        raise _unread(file, "its lists lie too deep in each other.", "No column is a list of lists.") from error
     tables = []
     for name, rows in data.items():
         if name not in list(Sort) or not isinstance(rows, list):

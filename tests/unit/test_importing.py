@@ -338,3 +338,16 @@ def test_every_column_has_one_name_in_its_kind() -> None:
         for column in kind.columns:
             for name in (column.field, column.field.upper(), f" {column.field} ", *column.names):
                 assert column_of(kind, name) is column
+
+
+@pytest.mark.parametrize("text", ["enterprises = " + "[" * 5000, "[[enterprises]]\narea_m2 = " + "9" * 5000])
+def test_toml_that_overtaxes_its_reader_is_refused_in_words(text: str) -> None:
+    """It was a failure of ours: `internal`, without a word about the file."""
+    with pytest.raises(ConfigError):
+        read("x.toml", text.encode())
+
+
+def test_a_number_that_no_measure_holds_is_wrong_by_row_and_column() -> None:
+    (table,) = read("x.toml", b"[[enterprises]]\narea_m2 = " + b"9" * 400)
+    (row,) = table.rows()
+    assert ("area_m2", "it is too large a number.") in [(one.column, one.what) for one in row.problems]
