@@ -30,12 +30,12 @@ class Rulebook:
             if self._words is None or time.monotonic() - self._read_at > _KEPT_S:
                 pack = active_pack(self._dsn) or load_pack()
                 if self._words is None or self._words.version != pack.version:
-                    self._words = words_of_pack(pack, {language: _names(language) for language in LANGUAGES})
+                    self._words = words_of_pack(pack, {language: names_of(language) for language in LANGUAGES})
                 self._read_at = time.monotonic()
             return self._words
 
 
-def _names(language: str) -> Names:
+def names_of(language: str) -> Names:
     of = words_of(language).of("measure", "grade")
     named = {group: {key.split(".", 1)[1]: text for key, text in of.items() if key.startswith(group + ".")}
              for group in ("measure", "grade")}  # fmt: skip

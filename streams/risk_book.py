@@ -47,7 +47,8 @@ _LIST = f"""
      ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC LIMIT %(limit)s
 """  # noqa: S608
 _COLOURS = f"""
-    SELECT r.enterprise, r.colour FROM risk AS r WHERE {_SEES}
+    SELECT r.enterprise, r.colour FROM risk AS r
+     WHERE {_SEES} AND (%(codes)s::text[] IS NULL OR r.enterprise = ANY (%(codes)s))
      ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC LIMIT %(limit)s
 """  # noqa: S608
 _BY = {"district": "r.district", "trade": "r.trade", "all": "''"}
@@ -195,11 +196,15 @@ class RiskBook:
         code, score = rows[limit - 1][:2]
         return RiskPage(views, _encode_cursor(_Place(int(views[-1].risk.colour), score, code)))
 
-    def colours(self, viewer: Viewer, limit: int = 100_000) -> dict[str, str]:
-        """Enterprise → its colour in a word, of all that the viewer sees; the worst first if there are too many."""
+    def colours(self, viewer: Viewer, limit: int = 100_000, codes: Sequence[str] | None = None) -> dict[str, str]:
+        """Enterprise → its colour in a word, of all that the viewer sees; the worst first if there are too many.
+
+        codes: of these alone.
+        """
         viewer.must(Act.SEE_RISK)
         with self._transaction(viewer) as connection:
-            rows = connection.execute(_COLOURS, {**viewer.parameters(), "limit": limit}).fetchall()
+            wanted = {**viewer.parameters(), "limit": limit, "codes": None if codes is None else [*codes]}
+            rows = connection.execute(_COLOURS, wanted).fetchall()
         return {code: RiskColour(colour).word for code, colour in rows}
 
     def totals(self, viewer: Viewer, by: By = "district") -> Totals:

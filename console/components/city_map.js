@@ -105,16 +105,17 @@ export default {
       world.byCode = new Map(told.places.map((place) => [place[CODE], place]));
       world.districts = told.districts;
       this.note = told.note;
+      const isFirst = !this.there;
       this.there = true;
       world.dots.put(told.places);
       this.count();
-      if (told.places.length) {
+      if (isFirst && told.places.length) {
         world.map.fitBounds(L.latLngBounds(told.places.map((place) => [place[LATITUDE], place[LONGITUDE]])), { padding: [40, 40], animate: false });
         this.outline();
       }
       this.draw();
       this.tellOpen();
-      if (this.at) this.go(this.at);
+      if (isFirst && this.at) this.go(this.at);
     },
     recolour(colours) {
       const world = this.held;
@@ -134,7 +135,7 @@ export default {
     change(change) {
       const { rows, number } = this.held;
       // Never drawn from a part: what was missed is asked for.
-      if (!change.whole && change.number !== number + 1) return change.number > number ? this.$emit("whole") : undefined;
+      if (!change.whole && change.number !== number + 1) return this.$emit("whole");
       this.held.number = change.number;
       this.known = true;
       if (change.whole) rows.clear();

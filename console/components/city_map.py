@@ -6,7 +6,7 @@ first and the places are put on it a moment later: thirty thousand of them are t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class CityMap(ui.element, component="city_map.js", esm={"nicegui-leaflet": str(_
         self,
         words: Words,
         alarms: Mapping[str, Any] | None,
-        whole: Callable[[], None],
+        whole: Callable[[], Awaitable[None]],
         *,
         at: str = "",
         tiles: str = "",

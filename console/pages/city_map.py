@@ -28,20 +28,21 @@ async def build(at: At) -> None:
 class _View:
     def __init__(self, at: At, hall: Hall) -> None:
         self._at = at
-        self._hall = hall
         self._colours: dict[str, str] = {}
         self.sees_alarms = at.may(Act.SEE_ALARMS)
         first = hall.rows.whole() if hall.rows is not None and self.sees_alarms else None
         self.shown = CityMap(at.words, first, self._whole, at=at.query.get("enterprise", ""))
 
-    def _whole(self) -> None:
+    async def _whole(self) -> None:
         """All that is open, to a page that has missed something; what is not known yet comes by itself."""
-        if self.sees_alarms and self._hall.rows is not None:
-            self.shown.change(self._hall.rows.whole())
+        if self.sees_alarms:
+            hall = await self._at.house.feed.hall(self._at.viewer)
+            if hall.rows is not None:
+                self.shown.change(hall.rows.whole())
 
     async def put(self) -> None:
         """The places, once the ground is there; and what became known between the page's making and its opening."""
-        self._whole()
+        await self._whole()
         refusal = await do(self._at, self._put)
         if refusal:
             self.shown.put([], {}, refusal)
@@ -75,6 +76,10 @@ class _View:
 
     async def look(self) -> None:
         before, self._colours = self._colours, await self._read()
+        if self._colours.keys() != before.keys():
+            # Somebody was added or has left.
+            await self._put()
+            return
         changed = {code: colour for code, colour in self._colours.items() if before.get(code) != colour}
         if changed:
             self.shown.colour(changed)

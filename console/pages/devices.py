@@ -111,7 +111,7 @@ class _View:
             ui.element("input").props(f'type="hidden" name="tab" value="{self._tab}"')
             for name in _FILTERS[self._tab]:
                 sought = ui.element("input").classes("t-field").props(f'name="{name}" type="search"')
-                sought.props(f'maxlength="{_LONGEST}"').props["value"] = self._wanted.get(name, "")
+                sought.props(f'maxlength="{_LONGEST}"').props["^value"] = self._wanted.get(name, "")
                 sought.props["aria-label"] = sought.props["placeholder"] = words(f"devices.find.{name}")
             with ui.element("button").classes("t-button").props('type="submit"'):
                 ui.label(words("enterprise.find"))

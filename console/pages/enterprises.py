@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
+from typing import Any
+from urllib.parse import quote
 
 from nicegui import ui
 
+from console.components.place_list import PlaceList
 from console.pages.page import At, Page
 from console.pages.parts import act_button, heading
 from registry.trades import trade_of
@@ -13,84 +15,80 @@ from registry.views import EnterprisePage, EnterpriseView, Wanted
 from schemas.viewers import Act
 
 _PAGE = 60
+_LONGEST_TEXT = 100
 
 
 async def build(at: At) -> None:
-    services = at.services
-    assert services.directory is not None and services.risk is not None
+    assert at.services.directory is not None
     only = at.viewer.enterprises
     if len(only) == 1 and not at.viewer.districts and not at.viewer.sees_all and not at.query:
         ui.navigate.to(f"/enterprises/{quote(only[0])}")
         return
-    colours = await at.ask(services.risk.colours, at.viewer) if at.may(Act.SEE_RISK) else {}
-    list_ = _List(at, colours)
-    await list_.more()
-    list_.draw()
+    list_ = _List(at)
+    list_.draw(await list_.read(""))
 
 
 class _List:
     """The page as its address says it: `?text=noodle`."""
 
-    def __init__(self, at: At, colours: dict[str, str]) -> None:
+    def __init__(self, at: At) -> None:
         self._at = at
-        self._colours = colours
-        self._text = at.query.get("text", "")
-        self._pages: list[EnterprisePage] = []
+        self._text = at.query.get("text", "").replace("\0", "")[:_LONGEST_TEXT]
+        self._next = ""
+        self._shown: PlaceList
 
-    async def more(self) -> None:
-        directory = self._at.services.directory
+    async def read(self, cursor: str) -> list[dict[str, Any]]:
+        """A page of rows."""
+        at, directory, risk = self._at, self._at.services.directory, self._at.services.risk
         assert directory is not None
-        cursor = self._pages[-1].next if self._pages else ""
-        wanted = Wanted(text=self._text)
-        self._pages.append(await self._at.ask(directory.enterprises, self._at.viewer, wanted, _PAGE, cursor))
+        page: EnterprisePage = await at.ask(directory.enterprises, at.viewer, Wanted(text=self._text), _PAGE, cursor)
+        self._next = page.next
+        colours: dict[str, str] = {}
+        if risk is not None and at.may(Act.SEE_RISK) and page.enterprises:
+            colours = await at.ask(risk.colours, at.viewer, codes=[one.code for one in page.enterprises])
+        return [self._row(one, colours.get(one.code, "")) for one in page.enterprises]
 
-    def draw(self) -> None:
+    def draw(self, rows: list[dict[str, Any]]) -> None:
         words = self._at.words
         with ui.element("div").classes("s-page t-data"):
             with ui.element("header").classes("s-head"):
                 heading(words("enterprise.title"), 1)
-                with ui.element("form").classes("e-search").props('role="search"') as form:
-                    field = ui.element("input").classes("t-field").props('name="text" type="search" maxlength="100"')
-                    field.props["value"] = self._text
-                    field.props["placeholder"] = words("enterprise.search")
-                    field.props["aria-label"] = words("enterprise.search")
-                    with ui.element("button").classes("t-button").props('type="submit"'):
-                        ui.label(words("enterprise.find"))
-                form.on(
-                    "submit",
-                    lambda event: ui.navigate.to(f"/enterprises?{urlencode({'text': str(event.args)})}"),
-                    js_handler="e => { e.preventDefault(); emit(e.target.text.value); }",
-                )
-            self._found()
+                self._search()
+            if rows:
+                self._shown = PlaceList(rows)
+                self._more()
+            else:
+                ui.label(words("enterprise.none")).classes("w-none")
+
+    def _search(self) -> None:
+        """A form of the browser's own: the address says what is shown."""
+        words = self._at.words
+        with ui.element("form").classes("e-search").props('role="search" action="/enterprises" method="get"'):
+            field = ui.element("input").classes("t-field").props('name="text" type="search"')
+            field.props(f'maxlength="{_LONGEST_TEXT}"').props["^value"] = self._text
+            field.props["placeholder"] = field.props["aria-label"] = words("enterprise.search")
+            with ui.element("button").classes("t-button").props('type="submit"'):
+                ui.label(words("enterprise.find"))
 
     @ui.refreshable_method
-    def _found(self) -> None:
-        words = self._at.words
-        found = [one for page in self._pages for one in page.enterprises]
-        if not found:
-            ui.label(words("enterprise.none")).classes("w-none")
-        with ui.element("ul").classes("e-list"):
-            for one in found:
-                self._row(one)
-        if self._pages[-1].next:
-            act_button(words("frame.more"), self._more)
+    def _more(self) -> None:
+        if self._next:
+            act_button(self._at.words("frame.more"), self._read_on)
 
-    async def _more(self) -> None:
-        await self.more()
-        self._found.refresh()
+    async def _read_on(self) -> None:
+        self._shown.add(await self.read(self._next))
+        self._more.refresh()
 
-    def _row(self, one: EnterpriseView) -> None:
-        at = self._at
-        colour, trade = self._colours.get(one.code, ""), trade_of(one.trade)
-        with ui.element("li"), ui.link(target=f"/enterprises/{quote(one.code)}").classes("e-row"):
-            ui.element("i").classes(f"m-dot is-{colour}" if colour else "m-dot")
-            with ui.element("div"):
-                ui.label(at.name(one.name, one.name_en)).classes("e-name")
-                where = at.name(one.address, one.address_en) or at.name(one.district_name, one.district_name_en)
-                ui.label(where).classes("t-soft")
-            ui.label(at.name(trade.name, trade.name_en)).classes("t-soft")
-            if colour:
-                ui.label(at.words(f"map.colour.{colour}")).classes("t-soft")
+    def _row(self, one: EnterpriseView, colour: str) -> dict[str, Any]:
+        at, trade = self._at, trade_of(one.trade)
+        return {
+            "code": one.code,
+            "name": at.name(one.name, one.name_en),
+            "where": at.name(one.address, one.address_en) or at.name(one.district_name, one.district_name_en),
+            "trade": at.name(trade.name, trade.name_en),
+            "colour": colour,
+            "said": at.words(f"map.colour.{colour}") if colour else "",
+        }
 
 
 PAGE = Page("enterprises", "/enterprises", build, Act.SEE_ENTERPRISES, "store")

@@ -33,7 +33,8 @@ def field(said: str, name: str, value: str = "", props: str = "", hint: str = ""
     with ui.element("label"):
         ui.label(said)
         made = ui.element("input").classes("t-field").props(f'name="{name}" maxlength="200" autocomplete="off" {props}')
-        made.props["value"] = value
+        # As an attribute: as a property every drawing of the page would put it back over what is being typed.
+        made.props["^value"] = value
         if hint:
             made.props["placeholder"] = hint
     return made

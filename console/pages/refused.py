@@ -151,7 +151,7 @@ class _View:
     def _input(self, said: str, into: dict[str, str], key: str, props: str) -> None:
         field = ui.element("input").classes("t-field").props(f'maxlength="{_LONGEST}" {props}')
         field.props["placeholder"] = field.props["aria-label"] = said
-        field.props["value"] = into.get(key, "")
+        field.props["^value"] = into.get(key, "")
 
         def keep(event: Any) -> None:
             into[key] = str(event.args).strip()

@@ -130,9 +130,9 @@ class _View:
         with ui.element("form").classes("e-search").props('role="search" action="/supervisor" method="get"'):
             for name, value in self._wanted.items():
                 if name != "text":
-                    ui.element("input").props(f'type="hidden" name="{name}"').props["value"] = value
+                    ui.element("input").props(f'type="hidden" name="{name}"').props["^value"] = value
             field = ui.element("input").classes("t-field").props('name="text" type="search" maxlength="100"')
-            field.props["value"] = self._wanted.get("text", "")
+            field.props["^value"] = self._wanted.get("text", "")
             field.props["placeholder"] = field.props["aria-label"] = words("enterprise.search")
             with ui.element("button").classes("t-button").props('type="submit"'):
                 ui.label(words("enterprise.find"))

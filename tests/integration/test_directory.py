@@ -236,6 +236,7 @@ def test_what_is_outside_the_scope_cannot_be_changed(directory: Directory, dsn: 
     for change in (
         lambda: directory.put_contact(OWNER, stranger),
         lambda: directory.remove_contact(OWNER, "bar", 1),
+        lambda: directory.swap_contacts(OWNER, "bar", 1, 2),
         lambda: directory.contacts(OWNER, "bar"),
         lambda: directory.put_contact(WEST_DESK, structs.replace(WANG, enterprise="tailor")),
         lambda: directory.claim(FITTER, panel("bar")),
@@ -262,6 +263,19 @@ def test_what_cannot_be_true_is_refused_by_field_and_nothing_is_changed(director
             change()
         assert refused.value.field == field
     assert len(directory.changes(HOUSE).changes) == 7
+
+
+def test_contacts_change_places_both_or_neither(directory: Directory) -> None:
+    """Who is told second becomes the first; nobody is lost on the way, and both changes are kept."""
+    second = structs.replace(WANG, order=2, name="李工")
+    directory.put_contact(OWNER, second)
+    directory.swap_contacts(OWNER, "noodles", 1, 2)
+    assert [(one.order, one.name) for one in directory.contacts(OWNER, "noodles")] == [(1, "李工"), (2, WANG.name)]
+    with pytest.raises(NotThere):
+        directory.swap_contacts(OWNER, "noodles", 1, 3)
+    with pytest.raises(NotAllowed):
+        directory.swap_contacts(BUREAU, "noodles", 1, 2)
+    assert [one.name for one in directory.contacts(OWNER, "noodles")] == ["李工", WANG.name]
 
 
 def test_a_phone_number_is_kept_in_one_form(directory: Directory) -> None:

@@ -18,7 +18,7 @@ from alerting.people import People
 from alerting.routes import Routes
 from schemas.alarms import AlarmEvent, Grade, Kind, State
 from schemas.entries import DeviceFacts
-from schemas.errors import Fenced, ServiceAway
+from schemas.errors import ConfigError, Fenced, ServiceAway
 from schemas.identity import id_of, partition_of
 from schemas.risk import Risk, RiskColour
 from schemas.viewers import NotAllowed, Role, Viewer, house
@@ -223,7 +223,21 @@ def test_pages_are_whole_and_worst_first(dsn: str, keeper: RiskKeeper, book: Ris
     (total,) = book.totals(HOUSE, "all")
     assert (total.enterprises, total.blue + total.yellow + total.orange + total.red) == (7, 7)
     assert total.worst_enterprise == "shop-3"
-    assert book.colours(HOUSE).keys() == {code for code, _ in seen}
+    colours = book.colours(HOUSE)
+    assert colours.keys() == {code for code, _ in seen}
+    assert book.colours(HOUSE, codes=["shop-3", "not-there"]) == {"shop-3": colours["shop-3"]}
+
+
+def test_a_risk_is_found_by_a_part_of_its_name_or_code(dsn: str, keeper: RiskKeeper, book: RiskBook) -> None:
+    """A supervisor knows the shop by its name; signs of patterns are signs."""
+    for number in range(3):
+        put_enterprise(dsn, f"shop-{number}")
+    settle(keeper)
+    assert [view.risk.enterprise for view in book.list(HOUSE, text="SHOP-1").risks] == ["shop-1"]
+    assert len(book.list(HOUSE, text="noodle").risks) == 3
+    assert book.list(HOUSE, text="%").risks == []
+    with pytest.raises(ConfigError):
+        book.list(HOUSE, text="\0")
 
 
 def test_the_table_opens_in_a_spreadsheet_and_runs_nothing_there(dsn: str, keeper: RiskKeeper) -> None:
