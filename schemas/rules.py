@@ -45,7 +45,7 @@ class Rule:
     high: float = math.inf
     low: float = -math.inf
     floor: float = -math.inf
-    """Rate rules: x must be at least this."""
+    """Rate rules: x must be at least this. z rules: the share of its reserve that the sensor must have used up."""
     clear_high: float = math.inf
     clear_low: float = -math.inf
     delay_us: int = 0

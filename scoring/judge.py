@@ -59,6 +59,7 @@ from scoring.lives import (
     signal_of,
     tell,
     tier0_holds,
+    used_of,
 )
 from scoring.prefetch import prefetch
 from scoring.watches import f32, f64, i64, open_watch, settle, u32
@@ -329,7 +330,8 @@ def judge(
                 signal = m.rules[plan["rules_at"] + j]["signal"]
                 s = signal_of(signal, x, rated, rate, above, base, in_range, stuck, f64(faults), z)
                 if not math.isnan(s):
-                    k = live(m, number, i, t, dt, gap, x, s, z, arrival, out, k, j)
+                    reached = used_of(plan, x, mean, base) if signal == Z else x
+                    k = live(m, number, i, t, dt, gap, reached, s, z, arrival, out, k, j)
             if k > before:
                 complete(m, number, out, before, k)
             frozen = tier0_holds(m, number)

@@ -134,6 +134,25 @@ def signal_of(
 
 
 @inlined
+def used_of(plan: Any, x: Any, mean: Any, base: Any) -> Any:
+    """How much of the way from its mean to the first limit on x's side a sensor has gone, 0 to inf; 0 without a limit.
+
+    base: smoke's baseline, NaN while not known.
+    """
+    high = plan["quiet_high"][VALUE]
+    low = plan["quiet_low"][VALUE]
+    if plan["rated"] > 0.0:
+        high = min(high, plan["quiet_high"][RATED] * plan["rated"])
+        low = max(low, plan["quiet_low"][RATED] * plan["rated"])
+    if not math.isnan(base):
+        high = min(high, plan["quiet_high"][ABOVE] + base)
+        low = max(low, plan["quiet_low"][ABOVE] + base)
+    gone = abs(x - mean)
+    way = high - mean if x >= mean else mean - low
+    return gone / way if way > 0.0 else math.inf
+
+
+@inlined
 def is_loud(plan: Any, signal: Any, s: Any) -> Any:
     """Whether some rule may hold at s. NaN (not able to say) is never loud."""
     return s >= plan["quiet_high"][signal] or s <= plan["quiet_low"][signal]
@@ -155,7 +174,10 @@ def live(
     k: Any,
     j: Any,
 ) -> Any:
-    """One rule's life at one reading: the page's table. Returns the next free transition."""
+    """One rule's life at one reading: the page's table. Returns the next free transition.
+
+    x: what the rule's floor is compared with, of z rules the share of the reserve that is used.
+    """
     w = m.watches[number]
     slot = w["slot"]
     plan = m.plans[m.sensors[slot]["plan"]]

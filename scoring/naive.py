@@ -181,12 +181,14 @@ class NaiveEngine:
         sensor.count_faults(x, t, out_of_range, clock_fault, restart=rebased)
         z = sensor.z(x)
         moved: list[Transition] = []
+        rated = known(device.facts.rated_current_a)
         for state in sensor.rules.values():
-            s = sensor.signal(state.rule.signal, x, t, z, known(device.facts.rated_current_a))
+            s = sensor.signal(state.rule.signal, x, t, z, rated)
             if s is None:
                 continue
             longest = sensor.longest_gap_us(state.rule, period)
-            transition = state.read(s, x, t, dt if longest is None else min(dt, longest))
+            reached = sensor.reserve_used(x, rated) if state.rule.signal is Signal.Z else x
+            transition = state.read(s, reached, t, dt if longest is None else min(dt, longest))
             if transition is not None:
                 moved.append(transition)
         for transition in moved:

@@ -84,7 +84,7 @@ class RuleState:
         return Transition(self, False, s, finite(limit), (self.held + waited) / 1e6)
 
     def read(self, s: float, x: float, t: int, d: int) -> Transition | None:
-        """One reading: the table "A rule's life"."""
+        """One reading: the table "A rule's life". x: what the floor is compared with."""
         rule = self.rule
         holds = (s >= rule.high or s <= rule.low) and x >= rule.floor
         safe = rule.clear_low <= s <= rule.clear_high
@@ -234,6 +234,19 @@ class SensorState:
         if self.measure.flag or self.n < 30 or self.age_us < 300_000_000:
             return None
         return (x - self.mean) / self.sigma()
+
+    def reserve_used(self, x: float, rated: float | None) -> float:
+        """How much of the way from the mean to the first limit on x's side it has gone; 0 without a limit."""
+        high, low = [math.inf], [-math.inf]
+        for rule in (state.rule for state in self.rules.values()):
+            if rule.signal is Signal.VALUE:
+                high, low = [*high, rule.high], [*low, rule.low]
+            elif rule.signal is Signal.RATED and rated:
+                high, low = [*high, rule.high * rated], [*low, rule.low * rated]
+            elif rule.signal is Signal.ABOVE_BASELINE and self.smoke_samples >= 2:
+                high, low = [*high, rule.high + self.base], [*low, rule.low + self.base]
+        way = min(high) - self.mean if x >= self.mean else self.mean - max(low)
+        return abs(x - self.mean) / way if way > 0 else math.inf
 
     def learn(self, x: float, dt_us: int, gs: float, frozen: bool) -> None:
         """Move mean and variance by one reading; `frozen` while a tier 0 rule holds its alarm."""

@@ -180,7 +180,9 @@ def _raises(rule: Rule, names: Names, texts: Mapping[str, str]) -> str:
         ]
         subject = texts[f"subject.{rule.signal.name.lower()}"].format(measure=_measure(rule, names, texts))
         said = _holds(subject, [bound for bound in bounds if bound], "or", texts)
-    if math.isfinite(rule.floor):
+    if math.isfinite(rule.floor) and rule.signal is Signal.Z:
+        said = texts["reserve"].format(said=said, share=f"{100 * rule.floor:g}")
+    elif math.isfinite(rule.floor):
         limit = _limit(rule.floor, _unit(rule, Signal.VALUE))
         said = texts["floor"].format(said=said, measure=_measure(rule, names, texts), limit=limit)
     if rule.delay_us:

@@ -31,6 +31,7 @@ _ANY_MEASURE = frozenset({Signal.RANGE, Signal.STUCK, Signal.CLOCK, Signal.Z})
 _OVERRIDE_KEYS = frozenset({"raise", "clear", "grade", "latched", "max_gap", "source"})
 _RULE_KEYS = _OVERRIDE_KEYS | {"id", "measure", "family", "kind", "signal", "profile", "watch"}
 _SELECTORS = ("heat_class", "trade", "enterprise", "device")
+_FLOORS = ("and_value_at_or_above", "and_reserve_used")
 _LIMITS = ("at_or_above", "above", "at_or_below", "below", "is")
 
 
@@ -155,7 +156,7 @@ def _measures(table: Table, signal: Signal) -> tuple[str, ...]:
 
 def _raise(table: Table, rule: Rule) -> Rule:
     timed = rule.signal in TIMED
-    known = {"readings", "for", "band", *_LIMITS, "and_value_at_or_above"}
+    known = {"readings", "for", "band", *_LIMITS, *_FLOORS}
     if timed:
         known = {"at_least", "periods"} if rule.signal is Signal.SILENCE else {"at_least"}
     table.only(known)
@@ -172,6 +173,13 @@ def _raise(table: Table, rule: Rule) -> Rule:
     floor = table.number("and_value_at_or_above")
     if floor is not None and rule.signal is not Signal.RATE:
         table.wrong("and_value_at_or_above", "only a rate rule has a floor on the value.", 'Write signal = "rate".')
+    used = table.number("and_reserve_used")
+    if used is not None:
+        if rule.signal is not Signal.Z:
+            table.wrong("and_reserve_used", "only a z rule asks how much reserve is used.", 'Write signal = "z".')
+        elif not 0 < used <= 1:
+            table.wrong("and_reserve_used", "a share lies above 0 and up to 1.", "Write and_reserve_used = 0.5.")
+        floor = used
     band = "band" in table.values
     return replace(
         rule,

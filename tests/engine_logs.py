@@ -77,6 +77,8 @@ TIGHT = RulePack(
              kind=Kind.SILENCE, latched=True),
         rule("value.silence", "value", "silence", Grade.BLUE, high=100.0, clear_high=90.0, kind=Kind.FAULT,
              delay_us=2 * S),
+        rule("z.near", "", "anomaly", Grade.YELLOW, signal=Signal.Z, high=4.0, clear_high=3.0, floor=0.3,
+             kind=Kind.ANOMALY),
     ),
 )  # fmt: skip
 

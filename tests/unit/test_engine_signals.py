@@ -115,6 +115,30 @@ def test_z_is_silent_for_thirty_readings_and_five_minutes() -> None:
     assert room.scores[-1] > 0.5
 
 
+@pytest.mark.parametrize(("reached", "rings"), [(32.0, False), (33.0, True), (46.0, True), (7.0, False)])
+def test_an_unusual_reading_rings_as_far_as_it_leads_towards_a_limit(reached: float, rings: bool) -> None:
+    """A kitchen steams and a shop opens: at sixty standard deviations, and far from any danger."""
+    z = a_rule(
+        "z", "", signal=Signal.Z, kind=Kind.ANOMALY, family="anomaly", grade=1, high=6.0, clear_high=3.0, floor=0.5
+    )
+    room = Room(a_rule(high=46.0, delay_us=60_000_000), z)
+    for i in range(40):
+        room.read(10.0 * i, 20.0)
+    assert [e.family for e in room.read(400, reached)] == ["anomaly"] * rings
+
+
+def test_what_has_no_limit_has_no_reserve_to_use_up() -> None:
+    """Nobody can say what an unusual reading of it means."""
+    z = {"signal": Signal.Z, "kind": Kind.ANOMALY, "family": "anomaly", "high": 6.0, "clear_high": 3.0}
+    told = {}
+    for floor in (0.5, -math.inf):
+        room = Room(a_rule("z", "", floor=floor, **z))
+        for i in range(40):
+            room.read(10.0 * i, 20.0)
+        told[floor] = len(room.read(400, 60.0))
+    assert told == {0.5: 0, -math.inf: 1}
+
+
 def test_z_learns_nothing_while_a_limit_is_broken() -> None:
     """A fire does not become the sensor's normal temperature."""
     room = Room(

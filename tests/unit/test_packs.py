@@ -119,6 +119,7 @@ WRONG = [
     (('for = "10s"', "for = 10"), R, "heat.fire.raise.for", "no unit", '"10s"'),
     (('for = "10s"', 'for = "10m"'), R, "heat.fire.raise.for", "no unit of time", '"10min"'),
     (('for = "10s"', 'for = "soon"'), R, "heat.fire.raise.for", "not a duration", '"2min"'),
+    (('for = "10s"', "and_reserve_used = 0.5"), R, "heat.fire.raise.and_reserve_used", "only a z rule", '"z"'),
     (("at_or_above = 56.0, ", ""), R, "heat.fire.raise", "at what value it raises", "at_or_above"),
     (("56.0", '"56"'), R, "heat.fire.raise.at_or_above", "finite number", "unit"),
     (("56.0", "inf"), R, "heat.fire.raise.at_or_above", "finite number", "unit"),

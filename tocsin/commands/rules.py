@@ -109,7 +109,8 @@ def raises(rule: Rule) -> str:
     if is_flag_rule(rule):
         said = "is true" if math.isfinite(rule.high) else "is false"
     said = said if rule.signal is Signal.VALUE else f"{rule.signal.name.lower()} {said}"
-    said += f", value ≥ {rule.floor:g}" if math.isfinite(rule.floor) else ""
+    if math.isfinite(rule.floor):
+        said += f", {100 * rule.floor:g} % of the reserve" if rule.signal is Signal.Z else f", value ≥ {rule.floor:g}"
     said += f" {'in sum' if rule.band else 'for'} {duration(rule.delay_us)}" if rule.delay_us else ""
     return said + (f", {rule.readings} readings" if rule.readings > 1 else "")
 
