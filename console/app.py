@@ -35,7 +35,7 @@ from registry.account_rows import UnknownAccount
 from registry.accounts import Accounts
 from registry.errors import NotThere
 from schemas.errors import ServiceAway, TocsinError
-from schemas.viewers import NotAllowed, Viewer
+from schemas.viewers import Act, NotAllowed, Viewer
 
 _log = structlog.get_logger("console.app")
 STATIC = Path(__file__).parent / "static"
@@ -126,9 +126,10 @@ def _serve(house: House, page: Page) -> None:
 
 
 def _home(viewer: Viewer) -> str:
-    """Where somebody begins who may not see alarms: the first page of their menu."""
-    menu = (page for page in PAGES if page.icon and page.path != "/")
-    return next((page.path for page in menu if page.act is None or viewer.may(page.act)), "/me")
+    """Where somebody begins who may not see alarms: who connects devices at these, else the first page of their menu."""
+    menu = [page for page in PAGES if page.icon and page.path != "/" and (page.act is None or viewer.may(page.act))]
+    theirs = [page for page in menu if page.act is Act.SEE_DEVICES and viewer.may(Act.CONNECT_DEVICES)]
+    return next((page.path for page in [*theirs, *menu]), "/me")
 
 
 def _last_end_us(services: Services, viewer: Viewer) -> int | None:
