@@ -126,7 +126,7 @@ def _serve(house: House, page: Page) -> None:
 
 
 def _home(viewer: Viewer) -> str:
-    """Where somebody begins who may not see alarms: who connects devices at these, else the first page of their menu."""
+    """Where somebody begins who may not see alarms: who connects devices there, else at the first page of the menu."""
     menu = [page for page in PAGES if page.icon and page.path != "/" and (page.act is None or viewer.may(page.act))]
     theirs = [page for page in menu if page.act is Act.SEE_DEVICES and viewer.may(Act.CONNECT_DEVICES)]
     return next((page.path for page in [*theirs, *menu]), "/me")
