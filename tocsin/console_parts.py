@@ -54,7 +54,7 @@ class ConsoleParts:
         self.people = People(dsn, now_us, readings_around(dsn))
         self.accounts = Accounts(dsn)
         self.directory = Directory(dsn)
-        self.payloads = make_payloads(dsn)
+        self.payloads = make_payloads(dsn, now_us)
         self.places = PlaceBook(dsn)
         self.risk = RiskBook(dsn)
         self.rules = Rulebook(dsn)

@@ -288,7 +288,7 @@ class OneProcess(Process):
             live,
             Accounts(self.dsn),
             Directory(self.dsn),
-            make_payloads(self.dsn),
+            make_payloads(self.dsn, self._now_us),
             risk=RiskBook(self.dsn),
             rules=Rulebook(self.dsn),
             trials=Trials(self.dsn, load_texts(), self._now_us, Reply(settings.public_url, settings.duty_phone)),

@@ -30,13 +30,16 @@ def open_payloads(data: Path | None) -> Iterator[Payloads]:
         yield payloads
 
 
-def make_payloads(dsn: str) -> Payloads:
-    return Payloads(dsn, newest_stored(dsn), audit=audit.record)
+def wall_us() -> int:
+    return time.time_ns() // 1000
 
 
-def newest_stored(
-    dsn: str, clock: Callable[[], int] = lambda: time.time_ns() // 1000
-) -> Callable[[Sequence[int]], Mapping[int, Stored]]:
+def make_payloads(dsn: str, clock: Callable[[], int] = wall_us) -> Payloads:
+    """clock: the house's, where it may be another than the machine's: readings have its times."""
+    return Payloads(dsn, newest_stored(dsn, clock), audit=audit.record, clock=clock)
+
+
+def newest_stored(dsn: str, clock: Callable[[], int] = wall_us) -> Callable[[Sequence[int]], Mapping[int, Stored]]:
     """Sensor ids → their newest readings, as stored up to some seconds ago. About two milliseconds a sensor."""
 
     def ask(ids: Sequence[int]) -> Mapping[int, Stored]:

@@ -27,6 +27,7 @@ from streams.log.reader import PostgresLogReader
 from streams.store.heard import Heard
 from tests.alerting_world import event
 from tests.watching_world import telling
+from tocsin.payload_parts import make_payloads
 
 pytestmark = pytest.mark.integration
 
@@ -342,6 +343,19 @@ def test_the_newest_value_is_asked_of_the_store_where_it_can_say(dsn: str, conne
     payloads = Payloads(dsn, lambda ids: {one: Stored(NOW_US - 2_000_000, 0.5, 0) for one in ids}, clock=lambda: NOW_US)
     (value,) = payloads.last(INTEGRATOR, "shop", "boiler").values
     assert (value.value, value.age_s) == (0.5, 2.0)
+    payloads.close()
+
+
+def test_values_are_as_old_as_the_house_says(dsn: str, connection: psycopg.Connection) -> None:
+    """The page of a device counted from the machine's time: where the house's runs faster, values were of next week."""
+    heard = Heard(connection)
+    number = id_of("shop/boiler/smoke")
+    heard.note(Sensors([Sensor(number, "shop", "boiler", "smoke")]))
+    heard.write()
+    connection.execute("INSERT INTO last_values VALUES (%s, to_timestamp(%s), 0.5, 0)", (number, AT_US / 1e6))
+    payloads = make_payloads(dsn, lambda: NOW_US)
+    (value,) = payloads.last(INTEGRATOR, "shop", "boiler").values
+    assert (value.value, value.age_s) == (0.5, 60.0)
     payloads.close()
 
 
