@@ -32,11 +32,15 @@ hypothesis_settings.load_profile("ours")
 _names = (f"test_{number}" for number in itertools.count(1))
 
 
+_FOR_TESTS = {"shared_buffers": "64MB", "max_wal_size": "1GB", "fsync": "off"}
+"""A database a test is made a thousand times; what a power cut leaves of them nobody asks. A test of one has its own."""
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A server for the whole session; its database `tocsin` is migrated and is the template of all others."""
     with tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "pg", settings={"shared_buffers": "64MB", "max_wal_size": "1GB"})
+        server = EmbeddedPostgres(Path(folder) / "pg", settings=_FOR_TESTS)
         with server:
             migrate(server.dsn())
             yield server
