@@ -33,7 +33,7 @@ _names = (f"test_{number}" for number in itertools.count(1))
 
 
 _FOR_TESTS = {"shared_buffers": "64MB", "max_wal_size": "1GB", "fsync": "off"}
-"""A database a test is made a thousand times; what a power cut leaves of them nobody asks. A test of one has its own."""
+"""A database a test is made a thousand times, and nobody asks what a power cut leaves of them."""
 
 
 @pytest.fixture(scope="session")
