@@ -77,7 +77,7 @@ export default {
     L.control.zoom({ position: "topright" }).addTo(world.map);
     if (this.tiles) L.tileLayer(this.tiles).addTo(world.map);
     world.map.setView([0, 0], 3);
-    world.dots = new Dots((place) => this.shown[place[COLOUR] || "unknown"]).addTo(world.map);
+    world.dots = new Dots(() => ({ ...this.shown })).addTo(world.map);
     world.map.on("click", (event) => this.clicked(event));
     world.map.on("mousemove", (event) => this.pointed(event));
     world.map.on("mouseout", () => this.pointed(null));
@@ -258,8 +258,9 @@ export default {
 
 // All places on one canvas: a redraw of thirty thousand takes some hundredths of a second, and there is nothing to keep.
 const Dots = L.Layer.extend({
-  initialize(isShown) {
-    this.isShown = isShown;
+  // wanted: gives which colours are shown.
+  initialize(wanted) {
+    this.wanted = wanted;
     this.order = [];
   },
   onAdd(map) {
@@ -311,8 +312,9 @@ const Dots = L.Layer.extend({
   each(visit) {
     const scale = 2 ** this._map.getZoom();
     const corner = this._map.getPixelBounds().min;
+    const shown = this.wanted();
     for (let i = 0; i < this.order.length; i++) {
-      if (this.isShown(this.order[i])) visit(this.order[i], this.points[i].x * scale - corner.x, this.points[i].y * scale - corner.y);
+      if (shown[this.order[i][COLOUR] || "unknown"]) visit(this.order[i], this.points[i].x * scale - corner.x, this.points[i].y * scale - corner.y);
     }
   },
   // The one under the pointer, give or take some pixels; of several the one that lies on top.
