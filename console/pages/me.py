@@ -17,7 +17,7 @@ from console.pages.parts import act_button, badge, card, fact, heading
 from registry.account_rows import Account, Key, UnknownAccount
 from registry.accounts import LockedOut, LoginRefused
 from registry.audit import AuditPage
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ServiceAway
 from schemas.viewers import Act, NotAllowed, Role
 
 _LINK_LASTS_S = 15 * 60
@@ -257,6 +257,9 @@ class _Me:
         """Do it, and say on the page what came of it."""
         words = self._at.words
         self._refusal = self._shown = self._secret = ""
+        if not await self._at.still_in():
+            self._at.reader.expired()
+            return
         try:
             await act(told)
         except LoginRefused:
@@ -267,6 +270,8 @@ class _Me:
             self._refusal = words("acts.not_allowed")
         except UnknownAccount:
             self._refusal = words("frame.not_there")
+        except ServiceAway:
+            self._refusal = words("acts.away")
         except ConfigError as error:
             self._refusal = " ".join(filter(None, (error.what, error.mend)))
         self._said.refresh()
