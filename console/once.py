@@ -68,8 +68,9 @@ class Once:
             refusal = error_response("bad_request", "a key has up to 200 characters without spaces.", HEADER)
             await refusal(scope, receive, send)
             return
+        what = f"POST {scope['path']}"[:500].replace("\0", "\N{REPLACEMENT CHARACTER}")
         try:
-            is_first = await run_in_threadpool(self._book.claim, viewer.name, key, f"POST {scope['path']}"[:500])
+            is_first = await run_in_threadpool(self._book.claim, viewer.name, key, what)
         except ServiceAway as error:
             await away_response(error)(scope, receive, send)
             return

@@ -52,16 +52,23 @@ def record(
     refused: bool = False,
     detail: str = "",
 ) -> None:
-    """Write one line, in the caller's transaction. viewer: None for somebody who was not let in."""
+    """Write one line, in the caller's transaction. viewer: None for somebody who was not let in.
+
+    What cannot be kept as it is (a zero character) is replaced: nobody escapes the log by it.
+    """
     row = {
         "who": viewer.name if viewer else "",
         "act": str(act),
-        "subject": subject[:LONGEST_DETAIL],
+        "subject": _kept(subject),
         "enterprise": enterprise,
         "refused": refused,
-        "detail": detail[:LONGEST_DETAIL],
+        "detail": _kept(detail),
     }
     connection.execute(_RECORD, row)
+
+
+def _kept(text: str) -> str:
+    return text[:LONGEST_DETAIL].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def entries(

@@ -16,7 +16,7 @@ from console import staying
 from console.errors import answer_errors
 from console.guard import COOKIE, Guard, keep_session, local_path, viewer_of
 from registry.accounts import Accounts
-from schemas.viewers import Role, house
+from schemas.viewers import Act, NotAllowed, Role, house
 from tests.accounts_world import PASSWORD, SetClock, make_accounts
 
 pytestmark = pytest.mark.integration
@@ -198,6 +198,19 @@ def test_what_was_taken_away_stands_in_the_log_of_acts(accounts: Accounts) -> No
     ask(app, "GET", "/api/v1/who", headers=cookie_of(accounts))
     exports = accounts.audit(house(), act="export").entries
     assert [(one.who, one.subject, one.refused) for one in exports] == [("li", "/api/v1/table.csv", False)]
+
+
+def test_nobody_escapes_the_log_of_acts_by_a_zero_character(accounts: Accounts) -> None:
+    """PostgreSQL takes none, so what was refused at such an address was not written down."""
+    app = make_app(accounts)
+
+    @app.get("/api/v1/theirs/{name}")
+    def theirs(request: Request, name: str) -> None:
+        raise NotAllowed(viewer_of(request), Act.CHANGE_ACCOUNTS)
+
+    assert ask(app, "GET", "/api/v1/theirs/a%00b", headers=cookie_of(accounts)).status_code == 403
+    refused = accounts.audit(house(), refused=True).entries
+    assert [(one.who, one.subject) for one in refused] == [("li", "/api/v1/theirs/a\N{REPLACEMENT CHARACTER}b")]
 
 
 @pytest.mark.parametrize(
