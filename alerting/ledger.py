@@ -114,6 +114,7 @@ class Arrived:
     """delivered: None when the carrier has said nothing in all the time that it was asked."""
 
     id: str
+    reference: str
     delivered: bool | None
     detail: str
 
@@ -126,10 +127,19 @@ def take_tracked(
     return [Awaited(*found) for found in connection.execute(_Q["take_tracked"], row).fetchall()]
 
 
-def put_arrived(connection: Connection, arrived: Sequence[Arrived], now_us: int) -> None:
-    """Stamp what was delivered, fail what never will be, and ask no more."""
-    rows = json_rows([{"id": one.id, "delivered": one.delivered, "detail": one.detail} for one in arrived])
-    connection.execute(_Q["put_arrived"], {"arrived": rows, "now_us": now_us})
+def put_arrived(connection: Connection, arrived: Sequence[Arrived], now_us: int) -> set[str]:
+    """Stamp what was delivered, fail what never will be, and ask no more.
+
+    Returns the ids of those that counted: not of what another process has written down, or what was sent anew since.
+    """
+    rows = json_rows(
+        [
+            {"id": one.id, "reference": one.reference, "delivered": one.delivered, "detail": one.detail}
+            for one in arrived
+        ]
+    )
+    found = connection.execute(_Q["put_arrived"], {"arrived": rows, "now_us": now_us}).fetchall()
+    return {id_ for (id_,) in found}
 
 
 def mark_overdue(connection: Connection, partition: int, now_us: int) -> list[Overdue]:

@@ -198,20 +198,24 @@ WHERE notification IN (SELECT notification FROM tracked WHERE channel = %(channe
 RETURNING notification, reference, accepted_us
 
 -- name: put_arrived
--- What carriers said in the end: it is there, it never will be, or (settled null) nothing within the time.
-WITH arrived AS (
-    SELECT * FROM jsonb_to_recordset(%(arrived)s::jsonb) AS x (id text, delivered boolean, detail text)
-), forget AS (
-    DELETE FROM tracked t USING arrived a WHERE t.notification = a.id
+-- What carriers said in the end: it is there, it never will be, or (delivered null) nothing within the time. It counts
+-- once, and of the newest send alone: an older one of the same message may have failed. Returns those that counted.
+WITH said AS (
+    SELECT * FROM jsonb_to_recordset(%(arrived)s::jsonb) AS x (id text, reference text, delivered boolean, detail text)
+), arrived AS (
+    DELETE FROM tracked t USING said s WHERE t.notification = s.id AND t.reference = s.reference
+    RETURNING s.id, s.reference, s.delivered, s.detail
 ), note AS (
-    UPDATE attempts t SET detail = a.detail FROM arrived a, tracked k
-    WHERE k.notification = a.id AND t.notification = a.id AND t.reference = k.reference AND a.delivered IS NOT NULL
+    UPDATE attempts t SET detail = a.detail FROM arrived a
+    WHERE t.notification = a.id AND t.reference = a.reference AND a.delivered IS NOT NULL
 ), fail AS (
     UPDATE notifications n SET status = 'failed', due_us = %(now_us)s FROM arrived a
     WHERE n.id = a.id AND NOT a.delivered AND n.status = 'accepted'
+), deliver AS (
+    INSERT INTO receipts (notification, stamp, at_us, detail)
+    SELECT id, 'delivered', %(now_us)s, detail FROM arrived WHERE delivered ON CONFLICT DO NOTHING
 )
-INSERT INTO receipts (notification, stamp, at_us, detail)
-SELECT id, 'delivered', %(now_us)s, detail FROM arrived WHERE delivered ON CONFLICT DO NOTHING
+SELECT id FROM arrived
 
 -- name: start_attempt
 -- A send that is about to be made.

@@ -76,9 +76,10 @@ class Tracking:
         return len(awaited) == _AT_ONCE
 
     def _write(self, name: str, arrived: Sequence[Arrived], now_us: int) -> None:
-        failed = [one for one in arrived if one.delivered is False]
         with self._database.statement() as connection:
-            ledger.put_arrived(connection, arrived, now_us)
+            counted = ledger.put_arrived(connection, arrived, now_us)
+        arrived = [one for one in arrived if one.id in counted]
+        failed = [one for one in arrived if one.delivered is False]
         if failed:
             with self._database.statement() as connection:
                 ledger.hurry_ladders(connection, [one.id for one in failed], now_us)
@@ -95,7 +96,7 @@ def arrived_of(awaited: Sequence[Awaited], said: Sequence[Tracked], now_us: int)
     arrived = []
     for one, answer in zip(awaited, said, strict=True):
         if answer.arrival in (Arrival.DELIVERED, Arrival.FAILED):
-            arrived.append(Arrived(one.id, answer.arrival is Arrival.DELIVERED, answer.detail))
+            arrived.append(Arrived(one.id, one.reference, answer.arrival is Arrival.DELIVERED, answer.detail))
         elif now_us - one.accepted_us >= GIVE_UP_US:
-            arrived.append(Arrived(one.id, None, answer.detail))
+            arrived.append(Arrived(one.id, one.reference, None, answer.detail))
     return arrived

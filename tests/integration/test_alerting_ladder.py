@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from alerting.ladder import ROUNDS
+from alerting.ledger import Arrived, put_arrived
 from alerting.metrics import AlertingMetrics
 from alerting.moving import move_alarms
 from alerting.ports import Answer, Arrival, Outcome, Tracked
@@ -256,6 +257,21 @@ def test_what_a_carrier_says_later_is_stamped_or_calls_the_next(shop: str, said:
         status = w.rows("SELECT status, detail FROM notifications JOIN attempts ON id = notification"
                         " WHERE recipient = 'contact:shop-1:1'")  # fmt: skip
         assert status == [("accepted", "") if said.arrival is Arrival.DELIVERED else ("failed", "twilio 30003")]
+
+
+def test_what_two_hear_of_a_message_counts_once_and_of_its_newest_send_alone(shop: str) -> None:
+    """A carrier that is slow is asked by a second process, and a desk that took over sends again: the first send's
+    failure ended the message, while the second was on its way.
+    """
+    with watch(shop, sms=_Asked()) as w:
+        w.tell(RED)
+    ((id_,),) = w.rows("SELECT notification FROM tracked")
+    with psycopg.connect(shop, autocommit=True) as connection:
+        assert put_arrived(connection, [Arrived(id_, "SM of before", False, "twilio 30003")], w.clock()) == set()
+        assert w.rows("SELECT status FROM notifications") == [("accepted",)]
+        newest = Arrived(id_, "SM0", True, "delivered")
+        assert [put_arrived(connection, [newest], w.clock()) for _ in range(2)] == [{id_}, set()]
+    assert w.rows("SELECT count(*) FROM receipts WHERE stamp = 'delivered'") == [(1,)]
 
 
 def test_who_asks_a_carrier_asks_less_often_and_gives_up_after_an_hour(shop: str) -> None:
