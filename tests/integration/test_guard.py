@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -13,6 +14,8 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Message
 
 from console import staying
+from console.app import House
+from console.entry import make_entry
 from console.errors import answer_errors
 from console.guard import COOKIE, Guard, keep_session, local_path, viewer_of
 from registry.accounts import Accounts
@@ -198,6 +201,19 @@ def test_what_was_taken_away_stands_in_the_log_of_acts(accounts: Accounts) -> No
     ask(app, "GET", "/api/v1/who", headers=cookie_of(accounts))
     exports = accounts.audit(house(), act="export").entries
     assert [(one.who, one.subject, one.refused) for one in exports] == [("li", "/api/v1/table.csv", False)]
+
+
+def test_who_comes_in_ends_the_session_that_was_there(accounts: Accounts) -> None:
+    """At a desk that is shared the next officer acted from the open page under the name of the one before."""
+    accounts.add(house(), "wang", Role.OPERATOR, password=PASSWORD)
+    app = make_app(accounts)
+    app.include_router(make_entry(cast(House, SimpleNamespace(accounts=accounts, language="en", static="/static/1"))))
+    before = cookie_of(accounts)
+    origin = {"Origin": f"http://{HOST}"}
+    answer = ask(app, "POST", "/login", headers=before | origin, data={"login": "wang", "password": PASSWORD})
+    assert answer.status_code == 303
+    assert ask(app, "GET", "/api/v1/who", headers=before).status_code == 401
+    assert ask(app, "GET", "/api/v1/who", headers={"Cookie": answer.headers["Set-Cookie"]}).json() == "wang"
 
 
 def test_nobody_escapes_the_log_of_acts_by_a_zero_character(accounts: Accounts) -> None:
