@@ -7,6 +7,7 @@ terminal may show a repeated send twice.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -45,6 +46,7 @@ class Journal:
         colour: bool = False,
     ) -> None:
         self._database = Database(dsn, "tocsin journal")
+        self._writing = threading.Lock()
         self._texts = texts
         self._clock = clock
         self._file = file
@@ -72,10 +74,12 @@ class Journal:
 
     def _keep(self, messages: Sequence[Notification], lines: Sequence[JournalLine]) -> Sequence[Answer]:
         try:
-            with self._database.transaction() as connection:
+            # Two channels write here, each in a thread of its own: the journal, and what stands in for SMS.
+            with self._writing, self._database.transaction() as connection:
                 put_journal(connection, lines)
             if self._file is not None:
-                self._file.append([_file_line(m, x) for m, x in zip(messages, lines, strict=True)])
+                with self._writing:
+                    self._file.append([_file_line(m, x) for m, x in zip(messages, lines, strict=True)])
         except ServiceAway as error:
             return [Answer(Outcome.AGAIN, "PostgreSQL is away", error.retry_after_s)] * len(messages)
         except OSError as error:
