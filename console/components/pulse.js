@@ -187,7 +187,8 @@ export default {
       window.dispatchEvent(new CustomEvent("tocsin-act", { detail: { act } }));
     },
     expired() {
-      window.location.href = this.login;
+      // Back to where one was, with what was filtered there.
+      window.location.href = "/login?next=" + encodeURIComponent(window.location.pathname + window.location.search);
     },
     look() {
       this.tick++;

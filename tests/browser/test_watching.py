@@ -116,14 +116,14 @@ def test_a_session_that_ends_leads_to_the_login_and_back(room: WatchRoom, open_a
     page = open_as("officer", "/?grade=red", new=True)
     expect(page.locator('body[data-line="live"]')).to_have_count(1)
     room.accounts.log_out(room.tokens.pop("officer"))
-    page.wait_for_url("**/login?next=*")
+    page.wait_for_url("**/login?next=**")
     page.get_by_label("Login", exact=True).fill("officer")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_contain_text("wrong")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/?grade=red")
+    expect(page).to_have_url(f"{room.url}/?grade=red")
     expect(page.locator(".w-chip.is-red")).to_have_attribute("aria-pressed", "true")
 
 
