@@ -189,6 +189,10 @@ WHERE NOT EXISTS (SELECT FROM notifications WHERE recipient = %(recipient)s AND 
                   AND planned_us > %(since_us)s)
 RETURNING id
 
+-- name: note_test
+-- Who asked for a test message, for the log of acts: a text costs money, and may annoy.
+INSERT INTO audit_log (who, act, subject, enterprise) VALUES (%(who)s, 'test_message', %(recipient)s, %(enterprise)s)
+
 -- name: take_tracked
 -- Messages about which a carrier is to be asked now. Who asks moves them on first, so nobody else does.
 UPDATE tracked SET asked = asked + 1,

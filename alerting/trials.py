@@ -1,7 +1,8 @@
 """What a message would say before anybody is told, and a test message to oneself or to a contact. Thread-safe.
 
 A test message is a row of the outbox like any other: it takes the way that a warning takes, and the ledger shows what
-came of it. It says that it is a test, bears no link, and goes once a minute at most to the same person.
+came of it. It says that it is a test, bears no link, and goes once a minute at most to the same person. Who asked
+for it stands in the log of acts.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class Trials:
             row = connection.execute(_Q["account_phone"], {"account": viewer.account}).fetchone()
             if row is None or not row[0]:
                 raise NotPossible("this account has no phone number.", mend="Give it one, then try again.")
-            return self._queue(connection, f"{ACCOUNT}{viewer.account}", "", 0, row[1], viewer.name)
+            return self._queue(connection, viewer, f"{ACCOUNT}{viewer.account}", "", 0, row[1], viewer.name)
 
     def test_contact(self, viewer: Viewer, enterprise: str, order: int) -> TestMessage:
         """An SMS to a contact, to see that it can be reached. Raises UnknownPlace or NotPossible."""
@@ -130,10 +131,19 @@ class Trials:
         with self._pool.transaction() as connection:
             partitions = connection.execute(_Q["partitions"]).fetchone()
             partition = partition_of(enterprise, partitions[0]) if partitions else 0
-            return self._queue(connection, contact_name(enterprise, order), enterprise, partition, language, name)
+            return self._queue(
+                connection, viewer, contact_name(enterprise, order), enterprise, partition, language, name
+            )
 
     def _queue(
-        self, connection: Connection, recipient: str, enterprise: str, partition: int, language: str, name: str
+        self,
+        connection: Connection,
+        viewer: Viewer,
+        recipient: str,
+        enterprise: str,
+        partition: int,
+        language: str,
+        name: str,
     ) -> TestMessage:
         now_us = self._clock()
         text = self._texts[language].sms.test.format(name=name)
@@ -153,6 +163,7 @@ class Trials:
         connection.execute(_Q["hold_trials"], row)
         if connection.execute(_Q["queue_test"], row).fetchone() is None:
             raise NotPossible("a test message went there within the last minute.", mend="Wait a little.")
+        connection.execute(_Q["note_test"], {"who": viewer.name, "recipient": recipient, "enterprise": enterprise})
         return TestMessage(message.id, recipient, text)
 
 

@@ -101,6 +101,15 @@ def test_a_test_message_goes_to_a_contact(w: Watch, trials: Trials) -> None:
     assert w.called() == ["1"] and "李伟" in w.sms.sent[0].text
 
 
+def test_who_sent_a_test_message_stands_in_the_log_of_acts(w: Watch, trials: Trials) -> None:
+    """A contact may be given any number, so texts to strangers were nobody's doing."""
+    trials.test_contact(OWNER, "shop-1", 1)
+    with pytest.raises(NotPossible):
+        trials.test_contact(OWNER, "shop-1", 1)
+    found = w.rows("SELECT who, act, subject, enterprise FROM audit_log")
+    assert found == [("owner", "test_message", "contact:shop-1:1", "shop-1")]
+
+
 def test_nobody_is_tested_twice_a_minute(w: Watch, trials: Trials) -> None:
     """A button that sends texts is a way to annoy people, and to spend money."""
     trials.test_contact(OWNER, "shop-1", 1)
