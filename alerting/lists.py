@@ -42,6 +42,8 @@ class Wanted:
     """Raised at or after."""
     until_us: int | None = None
     """Raised before."""
+    hidden: bool = True
+    """Those too that are suppressed by design: the effects of another."""
     order: Literal["worst", "newest"] = "worst"
     """worst: open before ended, worst first, newest first."""
 
@@ -73,6 +75,7 @@ _FILTER: LiteralString = """
     AND (%(acknowledged)s::boolean IS NULL OR a.acknowledged = %(acknowledged)s)
     AND (%(assigned_to)s = '' OR a.assigned_to = %(assigned_to)s)
     AND (%(verdict)s = '' OR a.turned_out = %(verdict)s)
+    AND (%(hidden)s OR a.suppression <> 'suppressed_by_design')
 """
 """The second condition says what the first does, by one look at the registry for all alarms."""
 _WITH_TEXT: LiteralString = f"""
@@ -171,6 +174,7 @@ def _parameters(viewer: Viewer, wanted: Wanted, limit: int, after: Place | None)
         "kinds": None if wanted.kinds is None else [kind.value for kind in wanted.kinds],
         "districts": None if wanted.districts is None else list(wanted.districts),
         "device": wanted.device,
+        "hidden": wanted.hidden,
         "acknowledged": wanted.acknowledged,
         "assigned_to": wanted.assigned_to,
         "verdict": wanted.verdict,

@@ -75,11 +75,11 @@ class People:
         return AlarmPage(alarms, views.encode_cursor(views.place_of(alarms[-1])) if more else "")
 
     def watch(self, viewer: Viewer, limit: int = LONGEST_PAGE) -> views.Watched:
-        """The open alarms, worst first, with how many there are."""
+        """The open alarms, worst first, with how many there are; without those that are hidden behind their cause."""
         viewer.must(Act.SEE_ALARMS)
         with self._viewing.transaction(viewer, one_moment=True) as connection:
             counts = connection.execute(_Q["count_open"], viewer.parameters()).fetchall()
-            keys = keys_of(connection, viewer, Wanted(), limit, None)
+            keys = keys_of(connection, viewer, Wanted(hidden=False), limit, None)
             alarms = _watched(connection, viewer, keys)
             now = connection.execute("SELECT (extract(epoch FROM now()) * 1e6)::bigint").fetchone()
         assert now is not None

@@ -33,7 +33,8 @@ ORDER BY wanted.place
 -- name: count_open
 -- How many are open, by grade and whether acknowledged.
 SELECT grade, acknowledged, count(*) FROM alarms a
-WHERE open AND tocsin_sees(a.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
+WHERE open AND suppression <> 'suppressed_by_design'
+  AND tocsin_sees(a.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
 GROUP BY grade, acknowledged
 
 -- name: one_alarm

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
 
 from alerting.desk import Desk
+from alerting.lists import Wanted
+from alerting.people import People
 from alerting.routes import Recipient, Routes
 from schemas.alarms import Grade, State
 from schemas.identity import id_of
 from schemas.notifications import Part
+from schemas.viewers import house
 from tests.alerting_world import START_US, HandClock, HeldChannel, Story, make_desk
 from tests.unit.test_alerting_effects import MIN_US, silent
 
@@ -72,6 +76,10 @@ def test_a_dead_gateway_is_one_alarm_with_what_hangs_behind_it(world: World) -> 
     (line,) = (line for n in world.channel.sent for line in n.lines)
     assert line.behind == 2
     assert world.suppressed() == {"gateway", *DEVICES}
+    with closing(People(world.dsn, world.clock)) as people:
+        watched = people.watch(house())
+        assert [one.subject for one in watched.alarms] == ["shop-1/gateway/online"]
+        assert (watched.total, len(people.list_alarms(house(), Wanted()).alarms)) == (1, 4)
 
 
 def test_devices_that_fall_silent_first_are_taken_out_of_the_bundle_when_their_gateway_follows(world: World) -> None:
