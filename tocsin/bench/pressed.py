@@ -83,9 +83,7 @@ def _burst(options: Options, folder: Path) -> Iterator[Row]:
     yield Row("cluster.burst_gone", lag_s if exact else float("inf"), "s", 60, 20, smaller=True, note=note)
 
 
-def _until_level(
-    cluster: LocalCluster, load: LoadPlan, rate: float, folder: Path, since: float
-) -> tuple[float, int]:
+def _until_level(cluster: LocalCluster, load: LoadPlan, rate: float, folder: Path, since: float) -> tuple[float, int]:
     """Go on at the usual rate until nothing lags; seconds from the burst's end, and how many were sent."""
     sent = 0
     while True:
