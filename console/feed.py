@@ -151,7 +151,7 @@ class Feed:
         for reader in list(hall.readers):
             if reader.language not in beats:
                 beats[reader.language] = self.beat_of(hall, reader.language)
-            reader.beat(beats[reader.language])
+            _tell(reader.beat, beats[reader.language])
             if now - reader.checked_at > CHECK_S:
                 reader.checked_at = now
                 task = asyncio.create_task(self._check(reader))
@@ -183,7 +183,7 @@ class Feed:
             hall.there.set()
             for reader in list(hall.readers):
                 if reader.change is not None:
-                    reader.change(change)
+                    _tell(reader.change, change)
         # Where something is to be rung or said the next beat would be late.
         if was_cut is not hall.cut or ringing(hall.rows) != rang:
             self._beat(hall)
@@ -192,6 +192,14 @@ class Feed:
         if hall.subscription is not None:
             hall.subscription.close()
         del self._halls[key]
+
+
+def _tell(sender: Sender, told: Telling) -> None:
+    """One page's trouble is not the others'."""
+    try:
+        sender(told)
+    except Exception:  # noqa: BLE001  it finds out what it has missed by the number of the next
+        _log.exception("a page could not be told")
 
 
 def _key(viewer: Viewer) -> _Key:

@@ -14,6 +14,7 @@ from console.acts import Acts
 from console.components.since import Since
 from console.pages import alarm_chart
 from console.pages.alarm_story import channel, quantity, reason, story, who
+from console.pages.doing import Looking
 from console.pages.page import At, Page
 from console.pages.parts import act_button, badge, card, fact, grade_mark
 from schemas.alarms import Kind, State
@@ -30,8 +31,13 @@ async def build(at: At) -> None:
     view = _View(at, at.parts["key"])
     await view.load()
     view.draw()
-    at.reader.change = view.hear
-    ui.timer(_LOOK_S, view.look)
+    looking = Looking(_LOOK_S, view.look)
+
+    def change(rows: dict[str, Any]) -> None:
+        if view.heard_of(rows):
+            looking.soon()
+
+    at.reader.change = change
 
 
 class _View:
@@ -49,6 +55,8 @@ class _View:
         self._chart: ui.echart | None = None
         self._chart_word: ui.label | None = None
         self._refusal = ""
+        self._heard = True
+        """Something about it may have changed since it was read; also while the page was made."""
 
     async def load(self) -> None:
         at, services = self._at, self._at.services
@@ -75,17 +83,22 @@ class _View:
                     self._messages()
                     self._rule()
 
-    def hear(self, change: dict[str, Any]) -> None:
-        """Of the feed: something in the viewer's scope has changed."""
+    def heard_of(self, change: dict[str, Any]) -> bool:
+        """Of the feed: something in the viewer's scope has changed; whether it is this alarm, or may be."""
         rows = change.get("rows", ())
         mine = any(row["key"] == self._key for row in rows) or self._key in change.get("gone", ())
-        if mine or change.get("whole"):
-            ui.timer(0, self._again, once=True)
+        self._heard = self._heard or mine or bool(change.get("whole"))
+        return self._heard
 
     async def look(self) -> None:
-        """Young alarms get their readings as the store has them."""
-        if self._at.now_us() - self._detail.alarm.event_us < _YOUNG_US:
-            await self._again()
+        """What has changed; young alarms get their readings as the store has them."""
+        if self._heard or self._at.now_us() - self._detail.alarm.event_us < _YOUNG_US:
+            self._heard = False
+            try:
+                await self._again()
+            except BaseException:
+                self._heard = True
+                raise
 
     async def _again(self) -> None:
         before = self._detail

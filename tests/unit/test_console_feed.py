@@ -109,6 +109,30 @@ def test_a_page_that_takes_long_to_make_hears_what_happens_then() -> None:
     asyncio.run(story())
 
 
+def test_a_page_that_fails_keeps_nothing_from_the_others() -> None:
+    """The page of an alarm could not take its change, and a fire that came with it was on no other page."""
+
+    async def story() -> None:
+        room = Room()
+        asking = asyncio.create_task(room.feed.hall(OFFICER))
+        await asyncio.sleep(0)
+        room.live.give()
+        await asking
+
+        def fail(told: Any) -> None:
+            raise RuntimeError("it cannot take that")
+
+        for _ in range(8):
+            broken = room.reader()
+            broken.beat = broken.change = fail
+            room.feed.join(broken)
+            room.feed.join(room.reader())
+        room.live.give(alarm("a"))
+        assert len(room.changes) == len(room.beats) == 8
+
+    asyncio.run(story())
+
+
 def test_a_cut_is_said_with_the_time_until_which_the_rows_were_true() -> None:
     """Old data is never shown as new, and nothing of it is taken away."""
 
