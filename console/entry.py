@@ -72,11 +72,11 @@ def make_entry(house: House) -> APIRouter:
         try:
             token = accounts.log_in(login.strip(), password, _agent(request), _address(request))
         except LockedOut as error:
-            return page(request, words("login.locked", seconds=error.wait_s), 429, login)
+            return page(request, words("login.locked", seconds=error.wait_s), 429, login, next=local_path(next))
         except LoginRefused:
-            return page(request, words("login.refused"), 401, login)
+            return page(request, words("login.refused"), 401, login, next=local_path(next))
         except ServiceAway:
-            return page(request, words("login.away"), 503, login)
+            return page(request, words("login.away"), 503, login, next=local_path(next))
         return come_in(request, token, next)
 
     @router.get("/login/link/{token}")
