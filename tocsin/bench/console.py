@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 BROWSERS = 20
-ALARMS = 100
+ALARMS = 50
+"""Each in an enterprise of its own; the duty desk draws sixty of them at once."""
 EVERY_S = 0.5
 PAST = 1_000_000
 ASKED = 500
