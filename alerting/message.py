@@ -13,7 +13,7 @@ import msgspec
 
 from alerting import names
 from alerting.life import Alarm
-from schemas.alarms import Grade, State
+from schemas.alarms import Grade, Kind, State
 from schemas.notifications import Line, Part, Place
 
 SHOWN = 5
@@ -147,9 +147,14 @@ def _measured(line: Line, texts: Texts) -> str:
     if line.value is None or line.unit == "flag" or line.part is Part.ALL_CLEAR:
         return measure
     value = texts.value.format(measure=measure, value=quantity(line.value, line.unit, UNITS))
-    if line.limit is None:
+    if line.limit is None or not is_of_value(line):
         return value
     return f"{value} ({texts.limit.format(limit=quantity(line.limit, line.unit, UNITS))})"
+
+
+def is_of_value(line: Line) -> bool:
+    """Whether the limit is one of the value: that of an anomaly is of its score, which says nothing to a reader."""
+    return line.kind is not Kind.ANOMALY
 
 
 def step_word(line: Line) -> str:

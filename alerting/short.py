@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from alerting import names
-from alerting.message import SmsTexts, Texts, quantity, step_word, worst, worst_first
+from alerting.message import SmsTexts, Texts, is_of_value, quantity, step_word, worst, worst_first
 from alerting.segments import segments
 from schemas.notifications import Line, Part
 
@@ -121,8 +121,9 @@ def _what(line: Line, texts: Texts) -> str:
     if line.value is None or line.unit == "flag":
         return sms.what.format(measure=measure).rstrip()
     value = sms.value.format(measure=measure, value=quantity(line.value, line.unit, sms.units))
-    limit = "" if line.limit is None else sms.limit.format(limit=quantity(line.limit, "", {}))
-    return sms.what.format(measure=value + limit)
+    if line.limit is not None and is_of_value(line):
+        value += sms.limit.format(limit=quantity(line.limit, "", {}))
+    return sms.what.format(measure=value)
 
 
 def _moved(line: Line, texts: Texts) -> str:

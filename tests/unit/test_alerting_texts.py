@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import structs
 
 from alerting.life import fold
 from alerting.message import SHOWN, compose, line_of
@@ -43,6 +44,14 @@ def test_a_warning_says_where_what_how_bad_and_what_to_do() -> None:
     )
     assert action.startswith("Do: get everyone out")
     assert own == "The enterprise's own warning grade, not a public alert."
+
+
+def test_the_limit_of_an_anomaly_is_of_its_score_and_stands_in_no_message() -> None:
+    """`379 (limit 6)` sent people looking for a limit of 6 mA."""
+    anomaly = structs.replace(line(event(State.RAISED, Grade.YELLOW)), kind=Kind.ANOMALY)
+    for language in ("en", "zh"):
+        text = compose([anomaly], load_texts()[language], UTC)
+        assert "95 °C" in text and "56" not in text
 
 
 def test_a_warning_in_chinese_and_in_local_time() -> None:
