@@ -21,13 +21,13 @@ from ingest.store_sessions import named_queries
 from schemas.errors import ConfigError, TocsinError
 from schemas.identity import NAME, id_of
 from schemas.payloads import (
-    ReplayAsked,
     DeviceNow,
     DevicesPage,
     Mend,
     RefusedDetail,
     RefusedMessage,
     RefusedPage,
+    ReplayAsked,
     SilentDevice,
     SilentPage,
 )
