@@ -20,7 +20,7 @@ DESK = {"width": 1440, "height": 900}
 Opened = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = which("chromium") or which("chromium-browser")
     if chromium is None:
