@@ -99,6 +99,9 @@ def partitions(told: dict[str, Metric], name: str) -> list[str]:
     return [sample.labels["partition"] for sample in told[name].samples if name in told and sample.name == name]
 
 
+_OF_WORKERS = {"worker", "log", "engine", "store", "risk"}
+
+
 def test_every_stage_is_told_of_by_the_process_that_has_it(cluster: LocalCluster) -> None:
     """Where a number is missing, its alert never fires; what is not on the page, nobody can read."""
 
@@ -107,7 +110,7 @@ def test_every_stage_is_told_of_by_the_process_that_has_it(cluster: LocalCluster
 
     expected = {
         "door-1": {"door", "log"}, "bridge-1": {"bridge", "log"}, "desk-1": {"alerting"}, "console-1": set[str](),
-        "worker-1": {"worker", "log", "engine", "store"}, "worker-2": {"worker", "log", "engine", "store"},
+        "worker-1": _OF_WORKERS, "worker-2": _OF_WORKERS,
     }  # fmt: skip
     until(lambda: stages() == expected, "each tells of its own", PATIENCE_S)
     for name, told in metrics(cluster).items():
