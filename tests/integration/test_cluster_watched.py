@@ -322,6 +322,7 @@ class Feed:
             client.loop_stop()
 
 
+@pytest.mark.long
 def test_part_by_part_is_restarted_while_every_alarm_is_told_once(cluster: LocalCluster) -> None:
     """An upgrade without a stop, in the order of the how-to: what was acknowledged becomes one alarm, told once."""
     content(cluster)
