@@ -122,9 +122,6 @@ class Tries:
         """One try more."""
         self._buckets.put(who, _Tries(max(0.0, self._left(who, now_us) - 1.0), now_us))
 
-    def forgive(self, who: str) -> None:
-        self._buckets.drop(who)
-
     def _left(self, who: str, now_us: int) -> float:
         known = self._buckets.get(who)
         if known is None:

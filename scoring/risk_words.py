@@ -8,7 +8,7 @@ from importlib.resources import files
 import msgspec
 
 from schemas.errors import CorruptState
-from schemas.risk import Letter, Reason, Remedy, Risk, RiskColour, Said, Term
+from schemas.risk import Reason, Remedy, Risk, Said
 
 LANGUAGES = ("zh", "en")
 
@@ -70,19 +70,6 @@ def in_words(risk: Risk, language: str) -> RiskInWords:
         [remedy_in_words(remedy, language) for remedy in risk.remedies],
         [texts.fact[name] for name in risk.unknown],
     )
-
-
-def colour_in_words(colour: RiskColour, language: str) -> str:
-    return risk_texts(language).colour[colour.word]
-
-
-def term_in_words(letter: Letter, language: str) -> str:
-    return risk_texts(language).term[letter.value]
-
-
-def note_in_words(term: Term, language: str) -> str:
-    """Why a term has no data; empty when it has."""
-    return risk_texts(language).note[term.note] if term.note else ""
 
 
 def reason_in_words(reason: Reason, language: str) -> str:
