@@ -155,7 +155,7 @@ def accounts_router(accounts: Accounts) -> APIRouter:
         "/me/password",
         responses=_nothing(400, 401, 403, 404, 429, 503),
         status_code=204,
-        summary="Change one's own password; every session ends, and this one begins anew.",
+        summary="Change one's own password; every session ends, and this one begins anew. Not by a key.",
     )
     def change_password(request: Request, body: PasswordChange) -> Response:
         token = accounts.change_own_password(viewer_of(request), body.old, body.new, _agent(request))
@@ -194,7 +194,7 @@ def accounts_router(accounts: Accounts) -> APIRouter:
         "/accounts/{login}/link",
         responses=answers(LoginLink, 400, 401, 403, 404, 503, status=201),
         status_code=201,
-        summary="A link that logs in once, instead of a password.",
+        summary="A link that logs in once, instead of a password. A key makes none for its own account.",
     )
     def link(request: Request, login: LoginPath, body: LinkWish) -> Response:
         token = accounts.make_link(login, body.lasts_s, viewer_of(request))
@@ -212,13 +212,16 @@ def accounts_router(accounts: Accounts) -> APIRouter:
         "/keys",
         responses=answers(NewKey, 400, 401, 403, 404, 503, status=201),
         status_code=201,
-        summary="Make a key; it is shown this once.",
+        summary="Make a key; it is shown this once. A key makes no other of its own account.",
     )
     def make_key(request: Request, body: KeyWish) -> Response:
         return answer(request, accounts.make_key(viewer_of(request), body.name, body.login), 201)
 
     @router.delete(
-        "/keys/{id}", responses=_nothing(401, 403, 404, 503), status_code=204, summary="It opens nothing any more."
+        "/keys/{id}",
+        responses=_nothing(401, 403, 404, 503),
+        status_code=204,
+        summary="It opens nothing any more. Of its own account a key revokes itself alone.",
     )
     def revoke(request: Request, id: Annotated[str, Path(max_length=100)]) -> Response:  # noqa: A002  its name in the path
         accounts.revoke_key(viewer_of(request), id)

@@ -88,9 +88,12 @@ class AccountBook:
         """name, role, districts, enterprises, language, phone, disabled, password (empty: only a link opens it).
 
         Whoever is disabled, gets another password, role or scope must log in anew. Raises NotAllowed,
-        UnknownAccount, and ConfigError also when nobody would be left to change accounts.
+        UnknownAccount, NeedsPerson for the password of a program's own account, and ConfigError also when nobody
+        would be left to change accounts.
         """
         viewer.must(Act.CHANGE_ACCOUNTS)
+        if login == viewer.name and "password" in changes:
+            viewer.must_be_no_key("change the password of its account")
         return self._write(viewer, login, "change_account", changes)
 
     def disable(self, viewer: Viewer, login: str) -> Account:
@@ -100,8 +103,13 @@ class AccountBook:
     # --- keys of programs ---
 
     def make_key(self, viewer: Viewer, name: str, login: str = "") -> NewKey:
-        """A key that lets a program do what its account may do. login: another's needs CHANGE_ACCOUNTS."""
+        """A key that lets a program do what its account may do. login: another's needs CHANGE_ACCOUNTS.
+
+        Raises NotAllowed, NeedsPerson for a program's own account, UnknownAccount, ConfigError.
+        """
         login = self._own_or_others(viewer, login)
+        if login == viewer.name:
+            viewer.must_be_no_key("make keys of its account")
         if not 0 < len(name) <= 100 or "\0" in name:
             raise ConfigError("a key has a name of 1 to 100 characters.", field="name")
         id_, key, digest = new_key()
@@ -120,13 +128,18 @@ class AccountBook:
             return [Key(*row) for row in connection.execute(rows.KEYS, {"login": mine}).fetchall()]
 
     def revoke_key(self, viewer: Viewer, id_: str) -> None:
-        """It opens nothing any more. Raises UnknownKey, also for another's."""
+        """It opens nothing any more; a program gives up its own key, and no other of its account.
+
+        Raises UnknownKey, also for another's, and NeedsPerson.
+        """
         mine = None if viewer.may(Act.CHANGE_ACCOUNTS) else viewer.name
         with self._connections.transaction(None) as connection:
             row = {"id": id_, "login": mine, "now": moment(self._clock())}
             found = connection.execute(rows.REVOKE, row).fetchone() if "\0" not in id_ else None
             if found is None:
                 raise UnknownKey(id_)
+            if found[0] == viewer.name and id_ != viewer.key:
+                viewer.must_be_no_key("revoke another key of its account")
             audit.record(connection, viewer, "revoke_key", found[0], detail=id_)
         self._forget()
 

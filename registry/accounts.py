@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from argon2 import PasswordHasher
+from msgspec import structs
 
 from registry import account_rows as rows
 from registry import audit
@@ -123,9 +124,14 @@ class Accounts(AccountBook):
         raise LinkRefused
 
     def make_link(self, login: str, lasts_s: int = LINK_S, viewer: Viewer | None = None) -> str:
-        """The token of a link that logs `login` in, once, within `lasts_s`. Raises UnknownAccount, NotAllowed."""
+        """The token of a link that logs `login` in, once, within `lasts_s`.
+
+        Raises UnknownAccount, NotAllowed, and NeedsPerson for a program's own account.
+        """
         viewer = viewer or house()
         viewer.must(Act.CHANGE_ACCOUNTS)
+        if login == viewer.name:
+            viewer.must_be_no_key("make a login link of its own account")
         if not 0 < lasts_s <= LONGEST_LINK_S:
             raise ConfigError(f"a link lasts up to {LONGEST_LINK_S} s.", field="lasts_s")
         token = new_token()
@@ -185,8 +191,9 @@ class Accounts(AccountBook):
         """old: not asked for while there is none (a new account, or one whose password was taken away).
 
         Ends every session of the account, this one too; the token of a new one. Raises LoginRefused, LockedOut,
-        ConfigError.
+        ConfigError, NeedsPerson.
         """
+        viewer.must_be_no_key("change the password of its account")
         with self._connections.transaction(None) as connection:
             kept = one_value(connection, rows.OWN_PASSWORD, {"account": viewer.account})
         if kept is None:
@@ -247,7 +254,7 @@ class Accounts(AccountBook):
             return None
         if row[1] is None or now_us - micros(row[1]) >= TOUCH_S * SECOND_US:
             connection.execute(rows.TOUCH_KEY, {"id": id_, "now": moment(now_us)})
-        return rows.account_of(row[2:]).viewer
+        return structs.replace(rows.account_of(row[2:]).viewer, key=id_)
 
     def _forget(self) -> None:
         with self._lock:

@@ -69,7 +69,21 @@ class NotAllowed(TocsinError):
 
     def __init__(self, viewer: Viewer, act: Act) -> None:
         super().__init__(f"{viewer.role} may not {act.value.replace('_', ' ')}.", mend="Ask an administrator.")
-        self.act = act
+
+
+class NotNow(NotAllowed):
+    """The role may, but not in this case; said why."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        TocsinError.__init__(self, what, mend=mend)
+
+
+class NeedsPerson(NotNow):
+    """A program with a key may not do this for its own account: a key that leaks must not outlive its own revoking."""
+
+    def __init__(self, what: str) -> None:
+        mend = "Log in with the account's password or a link, and do it there."
+        super().__init__(f"an API key may not {what}.", mend)
 
 
 class Viewer(msgspec.Struct, frozen=True):
@@ -86,6 +100,8 @@ class Viewer(msgspec.Struct, frozen=True):
     account: int = 0
     """0 for the house itself: the command on this machine, and the token of the data directory."""
     language: str = "en"
+    key: str = ""
+    """Id of the API key with which a program came in; empty for a person's session, and for the house."""
 
     @property
     def sees_all(self) -> bool:
@@ -104,6 +120,11 @@ class Viewer(msgspec.Struct, frozen=True):
         """Raises NotAllowed when it may not."""
         if not self.may(act):
             raise NotAllowed(self, act)
+
+    def must_be_no_key(self, what: str) -> None:
+        """what: `mint keys of its account`, for the refusal. Raises NeedsPerson for a program."""
+        if self.key:
+            raise NeedsPerson(what)
 
     def parameters(self) -> dict[str, Any]:
         """For `tocsin_sees(code, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)` and `BECOME_VIEWER`."""

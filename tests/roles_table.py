@@ -19,6 +19,9 @@ HOME = "home"
 LOGGED_IN = "logged in"
 """Whoever is: it is about themselves, or has no enterprise."""
 
+PERSON = "logged in, by no key"
+"""It is about one's own credentials: a program with a key is refused."""
+
 Need = Act | str
 
 ENDPOINTS: dict[str, Need] = {
@@ -29,14 +32,14 @@ ENDPOINTS: dict[str, Need] = {
     "DELETE /api/v1/session": LOGGED_IN,
     "GET /api/v1/me": LOGGED_IN,
     "PATCH /api/v1/me": LOGGED_IN,
-    "PUT /api/v1/me/password": LOGGED_IN,
+    "PUT /api/v1/me/password": PERSON,
     "GET /api/v1/accounts": Act.CHANGE_ACCOUNTS,
     "POST /api/v1/accounts": Act.CHANGE_ACCOUNTS,
     "GET /api/v1/accounts/{login}": Act.CHANGE_ACCOUNTS,
     "PATCH /api/v1/accounts/{login}": Act.CHANGE_ACCOUNTS,
     "POST /api/v1/accounts/{login}/link": Act.CHANGE_ACCOUNTS,
     "GET /api/v1/keys": LOGGED_IN,
-    "POST /api/v1/keys": LOGGED_IN,
+    "POST /api/v1/keys": PERSON,
     "DELETE /api/v1/keys/{id}": LOGGED_IN,
     "GET /api/v1/audit": Act.SEE_AUDIT,
     "GET /api/v1/alarms": Act.SEE_ALARMS,

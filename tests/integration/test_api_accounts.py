@@ -165,6 +165,48 @@ def test_a_program_manages_its_own_keys_and_sees_no_others(ask: Ask, accounts: A
     assert ask("GET", "/me", token=made["key"]).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/me/password", {"old": "", "new": "six words of old tin"}),
+        ("PUT", "/me/password", {"old": PASSWORD, "new": "six words of old tin"}),
+        ("PATCH", "/accounts/ann", {"password": "six words of old tin"}),
+        ("PATCH", "/accounts/ann", {"password": ""}),
+        ("POST", "/accounts/ann/link", {}),
+        ("POST", "/keys", {"name": "more"}),
+        ("POST", "/keys", {"name": "more", "login": "ann"}),
+    ],
+)
+def test_a_key_makes_no_credentials_of_its_own_account(
+    ask: Ask, accounts: Accounts, method: str, path: str, body: Any
+) -> None:
+    """Whoever found a key, or took it from a script, made itself a password and keys that its revoking left alone."""
+    key = accounts.make_key(house(), "planner", "ann")
+    refused = ask(method, path, token=key.key, json=body)
+    assert refused.status_code == 403, refused.text
+    error = refused.json()["error"]
+    assert "an API key may not" in error["what"] and "Log in" in error["mend"]
+    come_in(ask, "ann")
+    assert [one.id for one in accounts.keys(house())] == [key.id]
+
+
+def test_a_key_gives_itself_up_and_no_other_of_its_account(ask: Ask, accounts: Accounts) -> None:
+    """One that leaked must not be able to shut the others out."""
+    one, other = (accounts.make_key(house(), name, "li") for name in ("till", "planner"))
+    assert ask("DELETE", f"/keys/{other.id}", token=one.key).status_code == 403
+    assert ask("GET", "/me", token=other.key).status_code == 200
+    assert ask("DELETE", f"/keys/{one.id}", token=one.key).status_code == 204
+    assert ask("GET", "/me", token=one.key).status_code == 401
+
+
+def test_an_administrators_program_manages_the_accounts_of_others(ask: Ask, accounts: Accounts) -> None:
+    """That is what its key is for."""
+    key = accounts.make_key(house(), "planner", "ann").key
+    assert ask("PATCH", "/accounts/li", token=key, json={"password": "six words of old tin"}).status_code == 200
+    assert ask("POST", "/accounts/li/link", token=key, json={}).status_code == 201
+    assert ask("POST", "/keys", token=key, json={"name": "till", "login": "li"}).status_code == 201
+
+
 def test_what_was_refused_stands_in_the_log_of_acts(ask: Ask) -> None:
     assert ask("GET", "/accounts", come_in(ask, "li")).status_code == 403
     (entry,) = ask("GET", "/audit?refused=true", token=TOKEN).json()["entries"]

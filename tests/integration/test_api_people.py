@@ -24,6 +24,8 @@ PEOPLE: dict[str, tuple[Role, dict[str, tuple[str, ...]]]] = {
     "wang": (Role.OWNER, {"enterprises": ("shop-1",)}),
     "other": (Role.OWNER, {"enterprises": ("shop-2",)}),
     "installer": (Role.INTEGRATOR, {"enterprises": ("shop-1",)}),
+    "boss": (Role.ADMINISTRATOR, {}),
+    "second_boss": (Role.ADMINISTRATOR, {}),
 }
 
 
@@ -261,13 +263,15 @@ def test_a_message_is_read_before_anybody_is_told(room: Room) -> None:
 
 def test_what_is_made_under_one_key_is_made_once(room: Room) -> None:
     """A script that was cut off runs again; a key that nobody knows of is a hole."""
-    li, zhang = room["li"], room["zhang"]
+    boss, other = room["boss"], room["second_boss"]
     headers = {"Idempotency-Key": "deploy-7"}
-    assert li("POST", "/api/v1/keys", json={"name": ""}, headers=headers).status_code == 400, "it came to nothing"
-    assert li("POST", "/api/v1/keys", json={"name": "deploy"}, headers=headers).status_code == 201
-    again = li("POST", "/api/v1/keys", json={"name": "deploy"}, headers=headers)
+    body = {"login": "made", "role": "operator"}
+    nothing = boss("POST", "/api/v1/accounts", json=body | {"login": "-"}, headers=headers)
+    assert nothing.status_code == 400, "it came to nothing"
+    assert boss("POST", "/api/v1/accounts", json=body, headers=headers).status_code == 201
+    again = boss("POST", "/api/v1/accounts", json=body, headers=headers)
     assert (again.status_code, again.json()["error"]["code"]) == (409, "not_possible")
-    assert zhang("POST", "/api/v1/keys", json={"name": "deploy"}, headers=headers).status_code == 201, "zhang's own"
-    assert sorted(key["name"] for key in li("GET", "/api/v1/keys").json()["keys"]) == ["deploy", "test"]
-    blank = li("POST", "/api/v1/keys", json={"name": "x"}, headers={"Idempotency-Key": "a b"})
+    theirs = other("POST", "/api/v1/accounts", json=body | {"login": "more"}, headers=headers)
+    assert theirs.status_code == 201, "the other's own"
+    blank = boss("POST", "/api/v1/accounts", json=body, headers={"Idempotency-Key": "a b"})
     assert blank.json()["error"]["field"] == "Idempotency-Key"

@@ -18,7 +18,7 @@ import streams.risk_book
 from console.pages import PAGES
 from console.words import words_of
 from schemas.viewers import Act, Role
-from tests.roles_table import ANYBODY, ENDPOINTS, HOME, PAGE, Need, may, written
+from tests.roles_table import ANYBODY, ENDPOINTS, HOME, PAGE, PERSON, Need, may, written
 from tests.roles_world import DISTRICT, MESSAGE, NOWHERE, OTHERS, OURS, PHONE, World, serving
 from tocsin.postgres import EmbeddedPostgres
 
@@ -122,6 +122,8 @@ def is_as_it_should_be(answer: httpx.Response, role: Role | None, need: Need, na
         return answer.status_code == 401 and "login or password" in answer.text
     if not may(role, need):
         return answer.status_code == (401 if role is None else 403)
+    if need == PERSON:  # everybody here asks by a key
+        return answer.status_code == 403 and "an API key may not" in answer.text
     if name.startswith("GET"):
         return answer.status_code == 200
     return answer.status_code in (200, 201, 202, 204, 400, 404, 409)
