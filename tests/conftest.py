@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,11 @@ _names = (f"test_{number}" for number in itertools.count(1))
 
 _FOR_TESTS = {"shared_buffers": "64MB", "max_wal_size": "1GB", "fsync": "off"}
 """A database a test is made a thousand times, and nobody asks what a power cut leaves of them."""
+
+
+def pytest_configure() -> None:
+    """Told to end, as `./dev test` tells those beside it, end like Ctrl-C: with all that was started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
