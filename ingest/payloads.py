@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from database.connections import Connection, Connections
 from ingest.mending import check_mend
 from ingest.payload_rows import Stored, detail_of, line_of, refused_of, sensors_of, silent_of, us_of, value_of
-from ingest.people_sessions import Connection, Sessions
 from ingest.quarantine import Name
 from ingest.store_sessions import named_queries
 from schemas.errors import ConfigError, TocsinError
@@ -40,6 +40,8 @@ _NOT_KNOWN: tuple[Any, ...] = ([], None, False, "", "", "", False)
 LONGEST_PAGE = 500
 MOST_REPLAYED = 100_000
 """Messages that one request asks for; the rest is for the next."""
+_REPLAY_S = 60.0
+"""So many are marked within some seconds; a person has asked for them once."""
 MOST_VALUES = 200
 """Sensors of one device whose values are looked up."""
 
@@ -103,13 +105,13 @@ class Payloads:
         audit: Audit | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        self._sessions = Sessions(dsn, "tocsin payloads")
+        self._connections = Connections(dsn, "tocsin payloads")
         self._newest = newest
         self._audit = audit
         self._clock = clock
 
     def close(self) -> None:
-        self._sessions.close()
+        self._connections.close()
 
     def last(self, viewer: Viewer, enterprise: str, device: str) -> DeviceNow:
         """A device's newest values, its last refused message, and its silence. Raises UnknownDevice."""
@@ -117,7 +119,7 @@ class Payloads:
         if not (NAME.match(enterprise) and NAME.match(device)):
             raise UnknownDevice(f"there is no device {enterprise!r}/{device!r}.")
         asked = {**viewer.parameters(), "enterprise": enterprise, "device": device}
-        with self._sessions.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             known = connection.execute(_Q["device"], asked).fetchone()
             refused = connection.execute(_Q["last_refused"], asked).fetchone()
             silent = connection.execute(_Q["silent_device"], asked).fetchone()
@@ -157,7 +159,7 @@ class Payloads:
             **viewer.parameters(), "enterprise": enterprise, "text": text, "registered": registered,
             "limit": limit + 1, "after_enterprise": after_enterprise, "after_device": after_device,
         }  # fmt: skip
-        with self._sessions.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             found = connection.execute(_Q["devices"], asked).fetchall()
             page = found[:limit]
             of_id = {id_of(f"{row[0]}/{row[1]}/{sensor}"): row[:2] for row in page for sensor in sensors_of(row)}
@@ -179,7 +181,7 @@ class Payloads:
             **viewer.parameters(), **(wanted or WantedRefusals()).parameters(), "limit": limit + 1,
             "before_us": before.arrival_us, "before_source": before.source,
         }  # fmt: skip
-        with self._sessions.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             found = [refused_of(row) for row in connection.execute(_Q["list"], asked).fetchall()]
         page = found[:limit]
         return RefusedPage(page, name_text(page[-1]) if len(found) > limit else "")
@@ -188,7 +190,7 @@ class Payloads:
         """A refused message with its payload. Raises UnknownMessage."""
         viewer.must(Act.SEE_DEVICES)
         asked = {**viewer.parameters(), "arrival_us": _int64(arrival_us), "source": source}
-        with self._sessions.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             row = connection.execute(_Q["show"], asked).fetchone()
         if row is None:
             raise UnknownMessage(f"there is no refused message {arrival_us}.", mend="See `tocsin quarantine list`.")
@@ -211,7 +213,7 @@ class Payloads:
             names = [(one.arrival_us, one.source) for one in wanted][:MOST_REPLAYED]
             asked |= {"arrivals": [_int64(us) for us, _ in names], "sources": [source for _, source in names]}
             query = _Q["ask_named"]
-        with self._sessions.transaction(viewer) as connection:
+        with self._connections.transaction(viewer, within_s=_REPLAY_S) as connection:
             of_each = connection.execute(query, asked).fetchall()
             if self._audit is not None:
                 for enterprise, count in of_each:
@@ -221,7 +223,7 @@ class Payloads:
     def asked(self, viewer: Viewer) -> int:
         """How many messages have been asked for and not been tried yet."""
         viewer.must(Act.SEE_DEVICES)
-        with self._sessions.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             row = connection.execute(_Q["asked"], viewer.parameters()).fetchone()
         return int(row[0]) if row else 0
 
@@ -234,7 +236,7 @@ class Payloads:
             **viewer.parameters(), "enterprise": enterprise, "limit": limit + 1, "at_grade": grade,
             "at_us": raised_us, "at_key": key,
         }  # fmt: skip
-        with self._sessions.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             found = [silent_of(row) for row in connection.execute(_Q["silent"], asked).fetchall()]
         page = found[:limit]
         return SilentPage(page, _silent_text(page[-1]) if len(found) > limit else "")

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-import psycopg
 
-from schemas.errors import ConfigError, ServiceAway, TocsinError
+from database.connections import Connections
+from schemas.errors import ConfigError, TocsinError
 from schemas.risk import KnockOut, Letter, Reason, Risk, RiskColour
-from schemas.viewers import BECOME_VIEWER, Act, Viewer
+from schemas.viewers import Act, Viewer
 from scoring.risk import explain
 from scoring.risk_state import decode_state
 from scoring.risk_words import RiskInWords, in_words
-from streams.log.session import connect
-from streams.risk_rows import Connection
 
 LONGEST_PAGE = 500
-_IDLE_CONNECTIONS = 4
 _SEES = "tocsin_sees(r.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)"
 _ONE = f"""
     SELECT r.state, coalesce(e.name, ''), coalesce(e.name_en, ''), r.district, r.trade
@@ -137,22 +132,17 @@ class RiskBook:
     """Raises ServiceAway when PostgreSQL is away, NotAllowed when the role may not see risk."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._idle: list[Connection] = []
-        self._lock = threading.Lock()
+        self._connections = Connections(dsn, "tocsin risk book")
 
     def close(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._connections.close()
 
     def of(self, viewer: Viewer, code: str) -> RiskView:
         """One enterprise's. Raises UnknownRisk."""
         viewer.must(Act.SEE_RISK)
         row = None
         if "\0" not in code:
-            with self._transaction(viewer) as connection:
+            with self._connections.transaction(viewer) as connection:
                 row = connection.execute(_ONE, {**viewer.parameters(), "code": code}, binary=True).fetchone()
         if row is None:
             raise UnknownRisk(code)
@@ -188,7 +178,7 @@ class RiskBook:
             "at_code": after and after.code,
             "limit": limit + 1,
         }
-        with self._transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             rows = connection.execute(_LIST, {**viewer.parameters(), **wanted}, binary=True).fetchall()
         views = [_view(viewer, code, *rest) for code, _, *rest in rows[:limit]]
         if len(rows) <= limit:
@@ -202,7 +192,7 @@ class RiskBook:
         codes: of these alone.
         """
         viewer.must(Act.SEE_RISK)
-        with self._transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             wanted = {**viewer.parameters(), "limit": limit, "codes": None if codes is None else [*codes]}
             rows = connection.execute(_COLOURS, wanted).fetchall()
         return {code: RiskColour(colour).word for code, colour in rows}
@@ -211,7 +201,7 @@ class RiskBook:
         """Most reds first."""
         viewer.must(Act.SEE_RISK)
         query = _TOTALS.format(by=_BY[by])
-        with self._transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             rows = connection.execute(query, viewer.parameters()).fetchall()
         return [RiskTotal(*row) for row in rows]
 
@@ -219,7 +209,7 @@ class RiskBook:
         """How an enterprise stood, newest first. Raises UnknownRisk."""
         self.of(viewer, code)
         wanted = {"code": code, "limit": max(1, min(limit, LONGEST_PAGE)), "before_us": before_us}
-        with self._transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             rows = connection.execute(_HISTORY, {**viewer.parameters(), **wanted}).fetchall()
         return [
             RiskChapter(
@@ -232,28 +222,6 @@ class RiskBook:
             )
             for at_us, score, colour, points, reasons, knock_outs in rows
         ]
-
-    @contextmanager
-    def _transaction(self, viewer: Viewer) -> Iterator[Connection]:
-        """On the viewer's behalf."""
-        try:
-            with self._lock:
-                idle = self._idle.pop() if self._idle else None
-            connection = idle or connect(self._dsn, "tocsin risk book")
-            try:
-                with connection.transaction():
-                    connection.execute(BECOME_VIEWER, viewer.parameters())
-                    yield connection
-            except BaseException:
-                connection.close()
-                raise
-        except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
-            raise ServiceAway("PostgreSQL", str(error).strip() or type(error).__name__) from error
-        with self._lock:
-            if len(self._idle) < _IDLE_CONNECTIONS:
-                self._idle.append(connection)
-                return
-        connection.close()
 
 
 def _view(viewer: Viewer, code: str, state: bytes, name: str, name_en: str, district: str, trade: str) -> RiskView:
