@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec import structs
 
+from database.connections import Connection, Connections
 from registry import account_rows as rows
 from registry import audit
 from registry.account_rows import Account, Key, NewKey, UnknownAccount, UnknownKey, check_account, moment
-from registry.connections import Connection, Connections
 from registry.passwords import Passwords, check_password
 from registry.sessions import Clock, new_key
 from schemas.errors import ConfigError

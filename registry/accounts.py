@@ -9,11 +9,11 @@ from typing import Any
 from argon2 import PasswordHasher
 from msgspec import structs
 
+from database.connections import Connection, Connections
 from registry import account_rows as rows
 from registry import audit
 from registry.account_book import AccountBook, columns_of, one_value
 from registry.account_rows import Account, UnknownAccount, micros, moment
-from registry.connections import Connection, Connections
 from registry.passwords import Passwords, check_password
 from registry.sessions import (
     SECOND_US,

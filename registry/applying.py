@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import psycopg
 
+from database.connections import Connection
 from registry.columns import Sort
-from registry.connections import Connection
 from registry.errors import shorten
 from registry.importing import Row, RowProblem, Table, in_order
 from registry.logins import digest_of, new_secret

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from registry.connections import Connection
+from database.connections import Connection
 from schemas.viewers import Act, Viewer
 
 LONGEST_PAGE = 500

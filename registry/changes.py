@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from registry.connections import Connection
+from database.connections import Connection
 from registry.sql import load_queries
 from registry.views import Change, ChangePage, encode_cursor, masked
 from schemas.viewers import Act, Viewer

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from database.connections import Connection, Connections
 from registry import applying, changes, writing
 from registry.applying import NewLogin, Progress, Report, no_progress
 from registry.columns import Sort
-from registry.connections import Connection, Connections
 from registry.errors import NotThere
 from registry.exporting import write_csv
 from registry.importing import Table
@@ -43,6 +43,9 @@ from schemas.identity import NAME, id_of
 from schemas.viewers import Act, Viewer
 
 _Q = load_queries()
+_IMPORT_S = 3600.0
+"""A hundred thousand rows take a minute; one import waits for another."""
+_EXPORT_S = 600.0
 
 _enterprise = msgspec.json.Decoder(EnterpriseView)
 _zone = msgspec.json.Decoder(Zone)
@@ -251,7 +254,7 @@ class Directory:
         progress: Progress = no_progress,
     ) -> tuple[Report, list[NewLogin]]:
         """Import files that were read, all of them or none: see `registry.applying`. Raises NotAllowed."""
-        with self._connections.transaction(None) as connection:
+        with self._connections.transaction(None, within_s=_IMPORT_S) as connection:
             return applying.apply(
                 connection, viewer, tables, dry_run=dry_run, skip_bad=skip_bad, logins=logins, progress=progress
             )
@@ -272,9 +275,11 @@ class Directory:
             yield from _all(lambda cursor: self.devices(viewer, None, LONGEST_PAGE, cursor), "devices")
         else:
             query, decoder = ("all_zones", _zone) if sort is Sort.ZONES else ("all_contacts", _contact)
-            with self._connections.transaction(viewer) as connection:
-                for (body,) in connection.execute(_Q[query], viewer.parameters()).fetchall():
-                    yield decoder.decode(body)
+            # Read to its end at once: who takes the file slowly holds no transaction.
+            with self._connections.transaction(viewer, within_s=_EXPORT_S) as connection:
+                bodies = connection.execute(_Q[query], viewer.parameters()).fetchall()
+            for (body,) in bodies:
+                yield decoder.decode(body)
 
 
 def _all(page: Callable[[str], Any], field: str) -> Iterator[Any]:

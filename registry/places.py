@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from registry.connections import Connections
+from database.connections import Connections
 from schemas.viewers import Act, Viewer
 
 MOST = 30_000

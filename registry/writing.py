@@ -13,8 +13,8 @@ import msgspec
 import psycopg
 from msgspec import structs
 
+from database.connections import Connection
 from registry import changes, store
-from registry.connections import Connection
 from registry.contacts import normal_contact, problems_of_contact
 from registry.devices import check_facts
 from registry.enterprises import (
