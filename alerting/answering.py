@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alerting import links, whereabouts
-from alerting.database import Connection
 from alerting.life import Alarm, refusal_of_acknowledgement
 from alerting.links import LinkRefused, Why
 from alerting.message import line_of
-from alerting.pool import Pool
 from alerting.ports import Clock
 from alerting.secret import LINKS, house_secret
 from alerting.sql import load_queries
 from alerting.store import alarm_of
 from alerting.whereabouts import Whereabouts
+from database.connections import Connection, Connections
 from schemas.notifications import Line, Part
 
 _Q = load_queries("alerting")
@@ -66,10 +65,10 @@ class Answering:
         self._dsn = dsn
         self._clock = clock
         self._secret = b""
-        self._pool = Pool(dsn, "tocsin answering")
+        self._connections = Connections(dsn, "tocsin answering")
 
     def close(self) -> None:
-        self._pool.close()
+        self._connections.close()
 
     def look(self, token: str) -> Opened:
         """What stands behind the link; changes nothing. Raises LinkRefused."""
@@ -81,7 +80,7 @@ class Answering:
         opened = self._look(claims)
         for told in opened.alarms:
             # Each for itself: one who holds several alarms, in an order of his own, waits for the desk and it for him.
-            with self._pool.transaction() as connection:
+            with self._connections.transaction(None) as connection:
                 _acknowledge(connection, claims.message, told.line.key, opened, self._clock())
         return self._look(claims)
 
@@ -91,7 +90,7 @@ class Answering:
         return links.read(self._secret, token, self._clock())
 
     def _look(self, claims: links.Claims) -> Opened:
-        with self._pool.transaction() as connection:
+        with self._connections.transaction(None) as connection:
             message = connection.execute(_Q["message_of_link"], {"id": claims.message}).fetchone()
             rows = connection.execute(_Q["link_alarms"], {"id": claims.message}).fetchall()
             if message is None or not rows:

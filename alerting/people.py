@@ -14,14 +14,13 @@ from uuid import uuid4
 import msgspec
 
 from alerting import views
-from alerting.database import Connection
 from alerting.life import Alarm, acknowledge, refusal_of_acknowledgement
 from alerting.lists import Wanted, keys_of
 from alerting.ports import Clock
 from alerting.sql import load_queries
 from alerting.store import alarm_of
-from alerting.viewing import Viewing
 from alerting.views import AlarmDetail, AlarmPage, AlarmView, Command, Place, WatchedAlarm
+from database.connections import Connection, Connections
 from schemas.alarms import Grade, decode_event
 from schemas.errors import ConfigError, TocsinError
 from schemas.viewers import Act, Viewer
@@ -55,12 +54,12 @@ class People:
     """The services behind the API, the pages and the command. Raises ServiceAway when PostgreSQL is away."""
 
     def __init__(self, dsn: str, clock: Clock, readings_around: ReadingsAround | None = None) -> None:
-        self._viewing = Viewing(dsn)
+        self._connections = Connections(dsn, "tocsin people")
         self._clock = clock
         self._readings_around = readings_around
 
     def close(self) -> None:
-        self._viewing.close()
+        self._connections.close()
 
     # What they ask.
 
@@ -68,7 +67,7 @@ class People:
         """A page: open before ended, worst first, newest first; or newest first."""
         viewer.must(Act.SEE_ALARMS)
         limit = max(1, min(limit, LONGEST_PAGE))
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             keys = keys_of(connection, viewer, wanted, limit + 1, after)
             alarms = _watched(connection, viewer, keys[:limit])
         more = len(keys) > limit and alarms
@@ -77,7 +76,7 @@ class People:
     def watch(self, viewer: Viewer, limit: int = LONGEST_PAGE) -> views.Watched:
         """The open alarms, worst first, with how many there are; without those that are hidden behind their cause."""
         viewer.must(Act.SEE_ALARMS)
-        with self._viewing.transaction(viewer, one_moment=True) as connection:
+        with self._connections.transaction(viewer, one_moment=True) as connection:
             counts = connection.execute(_Q["count_open"], viewer.parameters()).fetchall()
             keys = keys_of(connection, viewer, Wanted(hidden=False), limit, None)
             alarms = _watched(connection, viewer, keys)
@@ -93,7 +92,7 @@ class People:
         """Everything about one alarm. Raises UnknownAlarm."""
         viewer.must(Act.SEE_ALARMS)
         _check_key(key)
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             alarms = _watched(connection, viewer, [key])
             if not alarms:
                 raise UnknownAlarm(key)
@@ -119,14 +118,14 @@ class People:
         """All of an enterprise, worst first."""
         viewer.must(Act.SEE_ALARMS)
         row = viewer.parameters() | {"enterprise": enterprise}
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             keys = [key for (key,) in connection.execute(_Q["open_alarms"], row).fetchall()]
             return _watched(connection, viewer, keys)
 
     def assignees(self, viewer: Viewer, key: str) -> list[views.Assignee]:
         """To whom the alarm may be given. Raises UnknownAlarm."""
         viewer.must(Act.DIRECT)
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             return _assignees(connection, _one(connection, viewer, key, held=False))
 
     def command(self, viewer: Viewer, id_: str) -> Command:
@@ -134,7 +133,7 @@ class People:
         viewer.must(Act.SEE_ALARMS)
         row = None
         if "\0" not in id_:
-            with self._viewing.transaction(viewer) as connection:
+            with self._connections.transaction(viewer) as connection:
                 row = connection.execute(_Q["one_command"], viewer.parameters() | {"key": id_}).fetchone()
         if row is None:
             raise UnknownCommand(f"nothing was asked under the key {id_}.")
@@ -151,7 +150,7 @@ class People:
         """
         viewer.must(Act.ACKNOWLEDGE)
         at_us, by = self._clock(), viewer.name
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             alarm = _one(connection, viewer, key, held=True)
             seen = alarm.event.step if step is None else step
             id_ = idempotency_key or uuid4().hex
@@ -188,7 +187,7 @@ class People:
         """
         viewer.must(Act.DIRECT)
         id_, by = idempotency_key or uuid4().hex, viewer.name
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             alarm = _one(connection, viewer, key, held=True)
             seen = alarm.event.step if step is None else step
             row = {"key": id_, "alarm": key, "step": seen, "by": by, "note": note}
@@ -206,7 +205,7 @@ class People:
         if not text.strip():
             raise ConfigError("nothing is said.", field="text", mend="Write what is to be kept.")
         row = {"alarm": key, "by": viewer.name, "text": text.strip(), "at_us": self._clock()}
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             _one(connection, viewer, key, held=False)
             said = _once(connection, "comment", row, idempotency_key, ("by", "text", None, "alarm"))
         return views.Comment(*said[:-1])
@@ -215,7 +214,7 @@ class People:
         """Give the alarm to a login, or to nobody. Raises UnknownAlarm, NotPossible."""
         viewer.must(Act.DIRECT)
         row = {"alarm": key, "by": viewer.name, "to": to, "at_us": self._clock()}
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             alarm = _one(connection, viewer, key, held=True)
             if to and to not in {one.login for one in _assignees(connection, alarm)}:
                 raise NotPossible(f"{to} cannot see to this alarm.", mend="Look at its assignees.")
@@ -234,7 +233,7 @@ class People:
     ) -> views.Verdict:
         """Say what the alarm turned out to be, once it has cleared. Raises UnknownAlarm, NotPossible, ConfigError."""
         viewer.must(Act.DIRECT)
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             alarm = _one(connection, viewer, key, held=True)
             seen = alarm.event.step if step is None else step
             return self._put_verdict(connection, viewer, alarm, seen, verdict, note, idempotency_key)

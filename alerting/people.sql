@@ -1,9 +1,5 @@
 -- What people ask of the alarms and do about them. Every query names the scope of its viewer.
 
--- name: is_viewer_there
--- Whether row security stands behind the queries (migration 0013).
-SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tocsin_viewer')
-
 -- name: watched
 -- Alarms with where they are and what people did about them, in the order of their keys.
 SELECT a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body,

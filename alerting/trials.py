@@ -14,16 +14,14 @@ import msgspec
 
 from alerting.composer import Composer, Reply
 from alerting.contacts import contact_name
-from alerting.database import Connection
 from alerting.message import Texts
 from alerting.people import NotPossible
-from alerting.pool import Pool
 from alerting.ports import Clock
 from alerting.routes import JOURNAL, LANGUAGES, SMS, WEBHOOK, Recipient
 from alerting.segments import segments
 from alerting.sql import load_queries
-from alerting.viewing import Viewing
 from alerting.whereabouts import ACCOUNT
+from database.connections import Connection, Connections
 from schemas.alarms import Grade, Kind, State
 from schemas.errors import ConfigError, TocsinError
 from schemas.identity import partition_of
@@ -75,15 +73,13 @@ class Trials:
 
     def __init__(self, dsn: str, texts: Mapping[str, Texts], clock: Clock, reply: Reply | None = None) -> None:
         """reply: as the desk has it, without its secret."""
-        self._viewing = Viewing(dsn, "tocsin trials")
-        self._pool = Pool(dsn, "tocsin trials")
+        self._connections = Connections(dsn, "tocsin trials")
         self._texts = texts
         self._clock = clock
         self._composer = Composer(texts, _FACTS, reply)
 
     def close(self) -> None:
-        self._viewing.close()
-        self._pool.close()
+        self._connections.close()
 
     def preview(
         self, viewer: Viewer, enterprise: str, kind: Kind, grade: Grade, language: str = "zh", channel: str = SMS
@@ -96,7 +92,7 @@ class Trials:
         _check("language", language, LANGUAGES)
         _check("channel", channel, CHANNELS)
         _check("grade", grade.word, ("blue", "yellow", "orange", "red"))
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             row = {"enterprise": enterprise} | viewer.parameters()
             found = connection.execute(_Q["example_place"], row).fetchone()
         if found is None:
@@ -111,7 +107,7 @@ class Trials:
 
     def test_message(self, viewer: Viewer) -> TestMessage:
         """An SMS to the viewer's own phone. Raises NotPossible when the account has none, or it is too soon."""
-        with self._pool.transaction() as connection:
+        with self._connections.transaction(None) as connection:
             row = connection.execute(_Q["account_phone"], {"account": viewer.account}).fetchone()
             if row is None or not row[0]:
                 raise NotPossible("this account has no phone number.", mend="Give it one, then try again.")
@@ -121,14 +117,14 @@ class Trials:
         """An SMS to a contact, to see that it can be reached. Raises UnknownPlace or NotPossible."""
         viewer.must(Act.CHANGE_CONTACTS)
         where = {"enterprise": enterprise, "order": order}
-        with self._viewing.transaction(viewer) as connection:
+        with self._connections.transaction(viewer) as connection:
             row = connection.execute(_Q["seen_contact"], where | viewer.parameters()).fetchone()
         if row is None:
             raise UnknownPlace(f"{enterprise} has no contact {order}.")
         name, language, has_phone = row
         if not has_phone:
             raise NotPossible("this contact has no phone number.", mend="Give it one, then try again.")
-        with self._pool.transaction() as connection:
+        with self._connections.transaction(None) as connection:
             partitions = connection.execute(_Q["partitions"]).fetchone()
             partition = partition_of(enterprise, partitions[0]) if partitions else 0
             return self._queue(

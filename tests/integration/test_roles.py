@@ -11,10 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-import alerting.viewing
-import ingest.people_sessions
-import registry.connections
-import streams.risk_book
+import database.connections
 from console.pages import PAGES
 from console.words import words_of
 from schemas.viewers import Act, Role
@@ -174,8 +171,7 @@ NOT_BECOMING = "SELECT %(sees_all)s::boolean, %(sees_districts)s::text[], %(sees
 def one_of_two(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The world with one of the two taken away, or neither: either must do alone."""
     if request.param == "filters alone":
-        for module in (alerting.viewing, ingest.people_sessions, registry.connections, streams.risk_book):
-            monkeypatch.setattr(module, "BECOME_VIEWER", NOT_BECOMING)
+        monkeypatch.setattr(database.connections, "BECOME_VIEWER", NOT_BECOMING)
     with psycopg.connect(world.dsn, autocommit=True) as connection:
         kept = connection.execute("SELECT pg_get_functiondef('tocsin_sees'::regproc)").fetchone()
         assert kept is not None
