@@ -162,14 +162,8 @@ class Strain(msgspec.Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Risk)
 
 
 def encode_risk(risk: Risk) -> bytes:
     """What stands on Kafka's `tocsin.risk`, as JSON."""
     return _encoder.encode(risk)
-
-
-def decode_risk(body: bytes | str) -> Risk:
-    """Raises msgspec.ValidationError when a field is missing or of another type."""
-    return _decoder.decode(body)

@@ -151,7 +151,6 @@ class RiskKeeper:
             kept = self._live(connection, turn) if codes else []
             if kept:
                 rows.write(connection, self._partition, kept)
-                rows.announce(connection, self._partition)
             rows.empty_inbox(connection, sorted(taken))
             if events:
                 position = events[-1][0]

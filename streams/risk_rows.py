@@ -22,8 +22,6 @@ ASKED = "tocsin_risk_asked"
 """Channel of NOTIFY: something waits in the inbox."""
 EVENTS = "tocsin_alarms"
 """Channel of NOTIFY: the engine of the partition that is named has committed alarm events."""
-CHANGED = "tocsin_risk"
-"""Channel of NOTIFY: risks of the partition that is named have changed."""
 Connection = psycopg.Connection[Any]
 
 _TAKE_OVER = """
@@ -239,11 +237,6 @@ def write(connection: Connection, partition: int, kept: Sequence[Kept]) -> None:
     ]  # fmt: skip
     if chapters:
         connection.cursor().executemany(_WRITE_HISTORY, chapters)
-
-
-def announce(connection: Connection, partition: int) -> None:
-    """Wake those who show risks, once this transaction is committed."""
-    connection.execute("SELECT pg_notify(%s, %s)", (CHANGED, str(partition)))
 
 
 def _json(value: object) -> str:
