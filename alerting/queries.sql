@@ -175,10 +175,6 @@ SELECT id, language, phone FROM accounts WHERE id = ANY (%(ids)s) AND NOT disabl
 -- Into how many the log is divided.
 SELECT partitions FROM log_layout
 
--- name: hold_trials
--- One test message at a time to a recipient is looked at.
-SELECT pg_advisory_xact_lock(hashtext('tocsin.trial'), hashtext(%(recipient)s))
-
 -- name: queue_test
 -- A test message, unless one went there of late.
 INSERT INTO notifications (id, partition, enterprise, recipient, channel, at_once, status, reason, planned_us, queued_us,

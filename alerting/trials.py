@@ -1,13 +1,14 @@
 """What a message would say before anybody is told, and a test message to oneself or to a contact. Thread-safe.
 
 A test message is a row of the outbox like any other: it takes the way that a warning takes, and the ledger shows what
-came of it. It says that it is a test, bears no link, and goes once a minute at most to the same person. Who asked
-for it stands in the log of acts.
+came of it. It says that it is a test, and bears no link. Texts cost money and annoy people, so they are bounded, for
+all consoles together. Who asked for one stands in the log of acts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from uuid import uuid4
 
 import msgspec
@@ -31,7 +32,11 @@ from schemas.viewers import Act, Viewer
 _Q = load_queries("alerting")
 CHANNELS = (SMS, JOURNAL, WEBHOOK)
 _FACTS = {name: ChannelFacts(name, short=name == SMS) for name in CHANNELS}
-_AGAIN_AFTER_US = 60 * 1_000_000
+_T = load_queries("alerting", "trials.sql")
+_MINUTE_US = 60 * 1_000_000
+_HOUR_US, _DAY_US = 60 * _MINUTE_US, 24 * 60 * _MINUTE_US
+MOST_OF_ACCOUNT, MOST_TO_ADDRESS = 5, 20
+"""Test messages that an account may ask for within an hour, and that may go to one number within a day."""
 _LIMIT_US = 10 * 1_000_000
 _EXAMPLES: Mapping[Kind, tuple[str, str, float | None, float | None, str]] = {
     Kind.FIRE: ("smoke", "smoke", 6.2, 3.0, "%/m"),
@@ -47,6 +52,14 @@ _EXAMPLES: Mapping[Kind, tuple[str, str, float | None, float | None, str]] = {
 
 class UnknownPlace(TocsinError):
     """An enterprise, or a contact of it, that is not there for this viewer."""
+
+
+class TooManyTests(NotPossible):
+    """wait_s: in how many seconds the next may be asked for."""
+
+    def __init__(self, what: str, wait_us: int) -> None:
+        self.wait_s = max(1, -(-wait_us // 1_000_000))
+        super().__init__(what, mend=f"The next may go in {_said(self.wait_s)}.")
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -106,15 +119,16 @@ class Trials:
         return Preview(text, channel, language, cost.alphabet, cost.units, cost.count)
 
     def test_message(self, viewer: Viewer) -> TestMessage:
-        """An SMS to the viewer's own phone. Raises NotPossible when the account has none, or it is too soon."""
+        """An SMS to the viewer's own phone. Raises NotPossible when the account has none, TooManyTests."""
         with self._connections.transaction(None) as connection:
             row = connection.execute(_Q["account_phone"], {"account": viewer.account}).fetchone()
             if row is None or not row[0]:
                 raise NotPossible("this account has no phone number.", mend="Give it one, then try again.")
+            self._count(connection, viewer, row[0])
             return self._queue(connection, viewer, f"{ACCOUNT}{viewer.account}", "", 0, row[1], viewer.name)
 
     def test_contact(self, viewer: Viewer, enterprise: str, order: int) -> TestMessage:
-        """An SMS to a contact, to see that it can be reached. Raises UnknownPlace or NotPossible."""
+        """An SMS to a contact, to see that it can be reached. Raises UnknownPlace, NotPossible, TooManyTests."""
         viewer.must(Act.CHANGE_CONTACTS)
         where = {"enterprise": enterprise, "order": order}
         with self._connections.transaction(viewer) as connection:
@@ -127,6 +141,8 @@ class Trials:
         with self._connections.transaction(None) as connection:
             partitions = connection.execute(_Q["partitions"]).fetchone()
             partition = partition_of(enterprise, partitions[0]) if partitions else 0
+            number = connection.execute(_T["number_of_contact"], where).fetchone()
+            self._count(connection, viewer, number[0] if number else "")
             return self._queue(
                 connection, viewer, contact_name(enterprise, order), enterprise, partition, language, name
             )
@@ -152,15 +168,48 @@ class Trials:
             "enterprise": enterprise,
             "recipient": recipient,
             "now_us": now_us,
-            "since_us": now_us - _AGAIN_AFTER_US,
+            "since_us": now_us - _MINUTE_US,
             "deadline_us": now_us + _LIMIT_US,
             "body": encode_notification(message).decode(),
         }
-        connection.execute(_Q["hold_trials"], row)
         if connection.execute(_Q["queue_test"], row).fetchone() is None:
-            raise NotPossible("a test message went there within the last minute.", mend="Wait a little.")
+            raise TooManyTests("a test message went there within the last minute.", _MINUTE_US)
         connection.execute(_Q["note_test"], {"who": viewer.name, "recipient": recipient, "enterprise": enterprise})
         return TestMessage(message.id, recipient, text)
+
+    def _count(self, connection: Connection, viewer: Viewer, number: str) -> None:
+        """One more, unless there were too many of late; held until the transaction ends. Raises TooManyTests."""
+        now_us = self._clock()
+        row = {
+            "who": viewer.name,
+            "address": sha256(number.encode()).digest(),
+            "now_us": now_us,
+            "minute_us": now_us - _MINUTE_US,
+            "hour_us": now_us - _HOUR_US,
+            "day_us": now_us - _DAY_US,
+            "most_of_account": MOST_OF_ACCOUNT,
+            "most_to_address": MOST_TO_ADDRESS,
+        }
+        connection.execute(_T["hold_tests"])
+        connection.execute(_T["forget_tests"], row)
+        found = connection.execute(_T["tests_of_late"], row).fetchone()
+        assert found is not None
+        for oldest_us, lasts_us, what in zip(found, (_MINUTE_US, _HOUR_US, _DAY_US), _TOO_MANY, strict=True):
+            if oldest_us is not None:
+                raise TooManyTests(what, oldest_us + lasts_us - now_us)
+        connection.execute(_T["count_test"], row)
+
+
+_TOO_MANY = (
+    "a test message went there within the last minute.",
+    f"this account has asked for {MOST_OF_ACCOUNT} test messages within an hour.",
+    f"{MOST_TO_ADDRESS} test messages went to this number within a day.",
+)
+
+
+def _said(wait_s: int) -> str:
+    """For a person: seconds, or minutes where it is long."""
+    return f"{wait_s} s" if wait_s < 120 else f"{-(-wait_s // 60)} min"
 
 
 def _check(field: str, value: str, known: tuple[str, ...]) -> None:

@@ -36,8 +36,8 @@ def messages_router(trials: Trials) -> APIRouter:
     @router.post(
         "/messages/test",
         status_code=202,
-        responses=answers(TestMessage, 401, 403, 409, 503, status=202),
-        summary="A test message to one's own phone, once a minute at most.",
+        responses=answers(TestMessage, 401, 403, 409, 429, 503, status=202),
+        summary="A test message to one's own phone; once a minute, five an hour, twenty a day to a number at most.",
     )
     def test_message(request: Request) -> Response:
         return answer(request, trials.test_message(viewer_of(request)), 202)
@@ -45,8 +45,8 @@ def messages_router(trials: Trials) -> APIRouter:
     @router.post(
         "/enterprises/{code}/contacts/{order}/test",
         status_code=202,
-        responses=answers(TestMessage, 400, 401, 403, 404, 409, 503, status=202),
-        summary="A test message to a contact, once a minute at most.",
+        responses=answers(TestMessage, 400, 401, 403, 404, 409, 429, 503, status=202),
+        summary="A test message to a contact; once a minute, five an hour, twenty a day to a number at most.",
     )
     def test_contact(request: Request, code: Code, order: Order) -> Response:
         return answer(request, trials.test_contact(viewer_of(request), code, order), 202)

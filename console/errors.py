@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from alerting.people import NotPossible, UnknownAlarm, UnknownCommand
-from alerting.trials import UnknownPlace
+from alerting.trials import TooManyTests, UnknownPlace
 from ingest.payloads import UnknownDevice, UnknownMessage
 from registry.account_rows import UnknownAccount, UnknownKey
 from registry.accounts import LinkRefused, LockedOut, LoginRefused
@@ -111,6 +111,8 @@ async def _tocsin(request: Request, error: Exception) -> Response:
     if isinstance(error, NotLoggedIn | LoginRefused | LinkRefused):
         return error_response("unauthorized", error.what, mend=error.mend, headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, LockedOut):
+        return error_response("too_many", error.what, mend=error.mend, headers={"Retry-After": str(error.wait_s)})
+    if isinstance(error, TooManyTests):
         return error_response("too_many", error.what, mend=error.mend, headers={"Retry-After": str(error.wait_s)})
     if isinstance(error, Stale):
         return error_response("stale", error.what, mend=error.mend)

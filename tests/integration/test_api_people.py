@@ -14,6 +14,7 @@ from schemas.viewers import Role, house
 from tests.accounts_world import PASSWORD
 from tests.alerting_world import event
 from tests.api_world import Asker, all_services, api_of
+from tests.people_world import add_contact
 from tests.watching_world import Tale, settle, telling
 
 pytestmark = pytest.mark.integration
@@ -259,6 +260,15 @@ def test_a_message_is_read_before_anybody_is_told(room: Room) -> None:
     assert wang("GET", "/api/v1/enterprises/shop-2/preview").status_code == 404
     assert wang("POST", "/api/v1/messages/test").status_code == 409, "the account has no phone"
     assert wang("POST", "/api/v1/enterprises/shop-1/contacts/1/test").status_code == 404
+
+
+def test_too_many_test_messages_are_told_when_to_come_again(room: Room, dsn: str) -> None:
+    add_contact(dsn, 1, enterprise="shop-1")
+    wang, path = room["wang"], "/api/v1/enterprises/shop-1/contacts/1/test"
+    assert wang("POST", path).status_code == 202
+    again = wang("POST", path)
+    assert (again.status_code, again.json()["error"]["code"]) == (429, "too_many")
+    assert 0 < int(again.headers["Retry-After"]) <= 60 and "minute" in again.json()["error"]["what"]
 
 
 def test_what_is_made_under_one_key_is_made_once(room: Room) -> None:

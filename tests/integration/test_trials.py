@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 from alerting.composer import Reply
 from alerting.people import NotPossible
 from alerting.texts import load_texts
-from alerting.trials import Trials, UnknownPlace
+from alerting.trials import TooManyTests, Trials, UnknownPlace
 from schemas.alarms import Grade, Kind
 from schemas.errors import ConfigError
 from schemas.viewers import NotAllowed, Role, Viewer, house
@@ -117,6 +118,40 @@ def test_nobody_is_tested_twice_a_minute(w: Watch, trials: Trials) -> None:
         trials.test_contact(OWNER, "shop-1", 1)
     w.clock.forward(61)
     trials.test_contact(OWNER, "shop-1", 1)
+
+
+def test_an_account_asks_for_few_test_messages_an_hour(w: Watch, trials: Trials) -> None:
+    """A key in a loop, or a bored hand, sent one every minute for as long as it liked; another console counts along."""
+    for order in range(2, 8):
+        add_contact(w.dsn, order)
+    second = Trials(w.dsn, load_texts(), w.clock)
+    try:
+        for order, console in zip(range(1, 6), itertools.cycle((trials, second)), strict=False):
+            console.test_contact(OWNER, "shop-1", order)
+            w.clock.forward(60)
+        with pytest.raises(TooManyTests, match="5 test messages within an hour") as caught:
+            second.test_contact(OWNER, "shop-1", 6)
+        assert caught.value.wait_s == 3600 - 5 * 60
+        assert trials.test_contact(HOUSE, "shop-1", 6), "another account has a count of its own"
+        w.clock.forward(caught.value.wait_s)
+        trials.test_contact(OWNER, "shop-1", 7)
+    finally:
+        second.close()
+    assert w.rows("SELECT count(*) FROM audit_log WHERE act = 'test_message'") == [(7,)], "what was refused is none"
+
+
+def test_few_test_messages_a_day_go_to_one_number(w: Watch, trials: Trials) -> None:
+    """Whoever is asked for, by whomever: a number may stand at many enterprises, and may be a stranger's."""
+    add_contact(w.dsn, 2, phone="+8610000000001")
+    askers = [Viewer(f"owner-{number}", Role.OWNER, enterprises=("shop-1",)) for number in range(7)]
+    for number in range(20):
+        trials.test_contact(askers[number // 5], "shop-1", 1 + number % 2)
+        w.clock.forward(61)
+    with pytest.raises(TooManyTests, match="20 test messages went to this number") as caught:
+        trials.test_contact(askers[5], "shop-1", 2)
+    w.clock.forward(caught.value.wait_s)
+    trials.test_contact(askers[5], "shop-1", 2)
+    assert "0000000001" not in str(w.rows("SELECT t::text FROM test_messages t"))
 
 
 def test_who_has_no_phone_is_told_so(w: Watch, trials: Trials) -> None:
