@@ -146,7 +146,11 @@ def _add_key(operation: dict[str, Any]) -> None:
     parameters = operation.setdefault("parameters", [])
     if not any(one["name"].lower() == HEADER.lower() for one in parameters):
         schema = {"type": "string", "maxLength": 200, "pattern": r"^[\x21-\x7e]*$"}
-        says = "A repeat under the same key is not done again, and is told so (`not_possible`)."
+        says = (
+            "A repeat under the same key is not done again, and is told so (`not_possible`): that it was done, or that "
+            "it was begun and what came of it is not known, as when the console died meanwhile. Then look, and use a "
+            "new key."
+        )
         parameters.append({"name": HEADER, "in": "header", "required": False, "schema": schema, "description": says})
         error = {"description": "Error.", "content": content_of("Error")}
         operation["responses"].setdefault("409", error)
