@@ -93,7 +93,10 @@ class NewAccount(_Body):
 
 
 class AccountChange(_Body):
-    """What is left out stays. password: empty takes it away, and only a link opens the account."""
+    """What is left out stays. password: empty takes it away, and only a link opens the account.
+
+    Empty districts and enterprises never make an operator see everything: `sees_all` does.
+    """
 
     role: Role | None = None
     name: str | None = Field(None, max_length=100, pattern=NO_NUL)
@@ -101,6 +104,10 @@ class AccountChange(_Body):
     enterprises: list[Code] | None = Field(None, max_length=10_000)
     language: Language | None = None
     phone: str | None = Field(None, max_length=20)
+    sees_all: bool = Field(
+        False,
+        description="true: an operator sees everything from now on, its districts and enterprises are taken away.",
+    )
     password: str | None = Field(None, max_length=1000)
     disabled: bool | None = None
 

@@ -10,7 +10,16 @@ from msgspec import structs
 from database.connections import Connection, Connections
 from registry import account_rows as rows
 from registry import audit
-from registry.account_rows import Account, Key, NewKey, UnknownAccount, UnknownKey, check_account, moment
+from registry.account_rows import (
+    Account,
+    Key,
+    NewKey,
+    UnknownAccount,
+    UnknownKey,
+    check_account,
+    check_new_login,
+    moment,
+)
 from registry.passwords import Passwords, check_password
 from registry.sessions import Clock, new_key
 from schemas.errors import ConfigError
@@ -63,6 +72,7 @@ class AccountBook:
     ) -> Account:
         """password: empty, and nobody comes in but by a link. Raises NotAllowed, ConfigError."""
         viewer.must(Act.CHANGE_ACCOUNTS)
+        check_new_login(login)
         account = check_account(
             Account(
                 id=0,
@@ -84,8 +94,11 @@ class AccountBook:
             audit.record(connection, viewer, "add_account", login, detail=_said(account))
             return rows.account_of(made)
 
-    def change(self, viewer: Viewer, login: str, **changes: Any) -> Account:
+    def change(self, viewer: Viewer, login: str, *, sees_all: bool = False, **changes: Any) -> Account:
         """name, role, districts, enterprises, language, phone, disabled, password (empty: only a link opens it).
+
+        sees_all: an operator without districts and enterprises; it takes away those that there are. Nobody comes to
+        see all by an empty list: that would be a slip as soon as a wish.
 
         Whoever is disabled, gets another password, role or scope must log in anew. Raises NotAllowed,
         UnknownAccount, NeedsPerson for the password of a program's own account, and ConfigError also when nobody
@@ -94,7 +107,12 @@ class AccountBook:
         viewer.must(Act.CHANGE_ACCOUNTS)
         if login == viewer.name and "password" in changes:
             viewer.must_be_no_key("change the password of its account")
-        return self._write(viewer, login, "change_account", changes)
+        if sees_all:
+            if changes.get("districts") or changes.get("enterprises"):
+                mend = "Leave out sees_all, or the lists."
+                raise ConfigError("it cannot see all, and some alone.", field="sees_all", mend=mend)
+            changes |= {"districts": (), "enterprises": ()}
+        return self._write(viewer, login, "change_account", changes, may_widen=sees_all)
 
     def disable(self, viewer: Viewer, login: str) -> Account:
         """From now on it opens nothing: no password, no session, no link, no key."""
@@ -177,7 +195,9 @@ class AccountBook:
             viewer.must(Act.CHANGE_ACCOUNTS)
         return login or viewer.name
 
-    def _write(self, viewer: Viewer, login: str, act: str, changes: dict[str, Any]) -> Account:
+    def _write(
+        self, viewer: Viewer, login: str, act: str, changes: dict[str, Any], *, may_widen: bool = False
+    ) -> Account:
         changes = dict(changes)
         password: str | None = changes.pop("password", None)
         kept = self._passwords.hash(check_password(password, login)) if password else password
@@ -185,6 +205,7 @@ class AccountBook:
             connection.execute(rows.ALONE)
             before = account_named(connection, login, held=True)
             after = check_account(structs.replace(before, **changes))
+            _check_widening(before, after, may_widen)
             row = columns_of(after) | {"account": before.id, "disabled": after.disabled, "password": kept}
             changed = connection.execute(rows.CHANGE, row).fetchone()
             assert changed is not None
@@ -211,6 +232,18 @@ def account_named(connection: Connection, login: str, *, held: bool = False) -> 
     if row is None:
         raise UnknownAccount(login)
     return rows.account_of(row)
+
+
+def _check_widening(before: Account, after: Account, asked: bool) -> None:
+    """Raises ConfigError when an account would see everything that did not, and nobody said so."""
+    by_role = after.role is Role.ADMINISTRATOR
+    if asked and not by_role and not after.viewer.sees_all:
+        mend = "Only operators do, and administrators in any case."
+        raise ConfigError(f"no {after.role} sees everything.", field="sees_all", mend=mend)
+    if after.viewer.sees_all and not (before.viewer.sees_all or by_role or asked):
+        field = "enterprises" if before.enterprises and not before.districts else "districts"
+        mend = "Name some, or say sees_all (`--sees-all`) if that is meant."
+        raise ConfigError("without them it would see everything.", field=field, mend=mend)
 
 
 def _rules(account: Account) -> bool:

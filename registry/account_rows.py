@@ -15,6 +15,8 @@ from schemas.viewers import Role, Viewer
 
 LANGUAGES = ("zh", "en")
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
+RESERVED = frozenset({"house", "tocsin", "system", "engine", "nobody", "anonymous"})
+"""What stands in logs for who is no account: whoever had such a login would act under the house's name."""
 _PHONE = re.compile(r"(\+[1-9][0-9]{6,14})?\Z")
 _DISTRICT = re.compile(r"[0-9]{2,12}\Z")
 _BOUND_TO: dict[Role, str] = {
@@ -91,6 +93,12 @@ def check_account(account: Account) -> Account:
     if needed and not getattr(account, needed) and not (account.role is Role.INTEGRATOR and account.districts):
         raise ConfigError(f"{account.role} without {needed} would see nothing.", field=needed, mend="Name one.")
     return account
+
+
+def check_new_login(login: str) -> None:
+    """Raises ConfigError for a login that is not given to anybody; accounts of before keep theirs."""
+    if login.casefold() in RESERVED:
+        raise ConfigError(f"{login} is not given to an account.", field="login", mend="Choose another.")
 
 
 def _check_all(words: Iterable[str], form: re.Pattern[str], field: str, mend: str) -> None:

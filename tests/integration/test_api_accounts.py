@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 
@@ -117,7 +118,7 @@ def test_an_administrator_adds_changes_and_disables(ask: Ask) -> None:
     assert "password" not in {name for name in made.json() if name != "has_password"}
     link = ask("POST", "/accounts/bo/link", ann, json={"lasts_s": 60})
     assert link.status_code == 201 and link.json()["path"].startswith("/login/link/")
-    changed = ask("PATCH", "/accounts/bo", ann, json={"role": "operator", "districts": []})
+    changed = ask("PATCH", "/accounts/bo", ann, json={"role": "operator", "sees_all": True})
     assert (changed.status_code, changed.json()["role"], changed.json()["districts"]) == (200, "operator", [])
     assert ask("PATCH", "/accounts/bo", ann, json={"disabled": True}).json()["disabled"] is True
     assert [one["login"] for one in ask("GET", "/accounts", ann).json()["accounts"]] == ["ann", "bo", "li"]
@@ -136,6 +137,12 @@ def test_an_administrator_adds_changes_and_disables(ask: Ask) -> None:
         ("POST", "/accounts", {"login": "bo", "role": "operator", "password": "short"}, 400, "password"),
         ("PATCH", "/accounts/ann", {"role": "operator"}, 400, "login"),
         ("PATCH", "/accounts/ann", {"disabled": True}, 400, "login"),
+        ("POST", "/accounts", {"login": "house", "role": "administrator"}, 400, "login"),
+        ("POST", "/accounts", {"login": "House", "role": "operator"}, 400, "login"),
+        ("PATCH", "/accounts/li", {"role": "operator", "enterprises": []}, 400, "enterprises"),
+        ("PATCH", "/accounts/li", {"sees_all": True}, 400, "enterprises"),
+        ("PATCH", "/accounts/li", {"role": "operator", "sees_all": True, "districts": ["31"]}, 400, "sees_all"),
+        ("PATCH", "/accounts/li", {"sees_all": None}, 400, "sees_all"),
         ("PATCH", "/accounts/li", {}, 400, ""),
         ("PATCH", "/accounts/li", {"name": None}, 400, "name"),
         ("PATCH", "/accounts/nobody", {"name": "x"}, 404, ""),
@@ -163,6 +170,31 @@ def test_a_program_manages_its_own_keys_and_sees_no_others(ask: Ask, accounts: A
     assert ask("DELETE", f"/keys/{others.id}", li).status_code == 404
     assert ask("DELETE", f"/keys/{made['id']}", li).status_code == 204
     assert ask("GET", "/me", token=made["key"]).status_code == 401
+
+
+def test_an_empty_list_makes_nobody_see_everything(ask: Ask, accounts: Accounts) -> None:
+    """A form that was sent with its field left empty made a district's operator one of the whole city."""
+    accounts.add(house(), "bo", Role.OPERATOR, districts=("310101",), enterprises=("shop-1",))
+    bo = accounts.add(house(), "chen", Role.SUPERVISOR, districts=("310101",))
+    assert ask("PATCH", "/accounts/bo", token=TOKEN, json={"enterprises": []}).status_code == 200, "that narrows"
+    for login, body in (("bo", {"districts": []}), (bo.login, {"role": "operator", "districts": []})):
+        refused = ask("PATCH", f"/accounts/{login}", token=TOKEN, json=body)
+        assert (refused.status_code, refused.json()["error"]["field"]) == (400, "districts"), refused.text
+        assert "sees_all" in refused.json()["error"]["mend"]
+        assert accounts.one(house(), login).districts == ("310101",)
+    asked = ask("PATCH", "/accounts/bo", token=TOKEN, json={"districts": [], "sees_all": True})
+    assert (asked.status_code, accounts.one(house(), "bo").viewer.sees_all) == (200, True)
+    assert ask("PATCH", "/accounts/bo", token=TOKEN, json={"name": "Bo"}).status_code == 200, "it does already"
+    ruler = ask("PATCH", "/accounts/chen", token=TOKEN, json={"role": "administrator", "districts": []})
+    assert ruler.status_code == 200, "a role that sees all says so itself"
+
+
+def test_who_had_a_reserved_login_may_still_be_changed(ask: Ask, accounts: Accounts, dsn: str) -> None:
+    """Accounts of before this was refused must not be stuck."""
+    accounts.add(house(), "homer", Role.OPERATOR)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE accounts SET login = 'house' WHERE login = 'homer'")
+    assert ask("PATCH", "/accounts/house", token=TOKEN, json={"disabled": True}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,9 @@ def change(
     changes: dict[str, Any] = {}
     changes |= {"role": role} if role is not None else {}
     changes |= {field: value for field, value in (("name", name), ("language", language)) if value is not None}
-    changes |= {"districts": tuple(district)} if district else {"districts": ()} if sees_all else {}
-    changes |= {"enterprises": tuple(enterprise)} if enterprise else {"enterprises": ()} if sees_all else {}
+    changes |= {"districts": tuple(district)} if district else {}
+    changes |= {"enterprises": tuple(enterprise)} if enterprise else {}
+    changes |= {"sees_all": True} if sees_all else {}
     changes |= {"password": _ask_password()} if password else {}
     changes |= {"disabled": False} if enable else {}
     if not changes:
