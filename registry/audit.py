@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -11,6 +11,8 @@ from schemas.viewers import Act, Viewer
 
 LONGEST_PAGE = 500
 LONGEST_DETAIL = 500
+PIECE, MOST_PIECES = 1000, 20
+"""Lines that are removed at a time, and pieces at most in one sweep: nobody who writes a line waits for long."""
 
 _RECORD = """
     INSERT INTO audit_log (who, act, subject, enterprise, refused, detail)
@@ -21,6 +23,13 @@ _LIST = """
      WHERE (%(before)s::bigint IS NULL OR number < %(before)s) AND (%(who)s::text IS NULL OR who = %(who)s)
        AND (%(act)s::text IS NULL OR act = %(act)s) AND (%(refused)s::boolean IS NULL OR refused = %(refused)s)
      ORDER BY number DESC LIMIT %(limit)s
+"""
+
+# The oldest lines have the lowest numbers, so a sweep that finds nothing has looked at one piece alone.
+_SWEEP = """
+    WITH oldest AS (SELECT number, at FROM audit_log ORDER BY number LIMIT %(piece)s)
+    DELETE FROM audit_log USING oldest
+     WHERE audit_log.number = oldest.number AND oldest.at < now() - %(keep)s::interval
 """
 
 
@@ -65,6 +74,21 @@ def record(
         "detail": _kept(detail),
     }
     connection.execute(_RECORD, row)
+
+
+def sweep(connection: Connection, keep: timedelta, piece: int = PIECE) -> int:
+    """Remove lines older than `keep`, oldest first, each piece in a transaction of its own; returns how many.
+
+    Meant for once a minute. Nothing else removes a line, and nothing changes one.
+    """
+    swept = 0
+    for _ in range(MOST_PIECES):
+        with connection.transaction():
+            gone = connection.execute(_SWEEP, {"piece": piece, "keep": keep}).rowcount
+        swept += gone
+        if gone < piece:
+            break
+    return swept
 
 
 def _kept(text: str) -> str:

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import psycopg
 import structlog
 
 from alerting.life import Suppression
 from ingest.quarantine import Limits, sweep
+from registry import audit
 from registry.store import open_registry, out_of_service
 from schemas.errors import ServiceAway
 from streams.log.segments import drop_old_segments
@@ -77,6 +79,14 @@ class OutOfService:
 def drop_segments(dsn: str, retention_s: float) -> None:
     """Of a log of rows: what is older than the retention and needed by nobody."""
     drop_old_segments(dsn, retention_s=retention_s, consumers=LOG_CONSUMERS, checkpointed=LOG_CONSUMERS[:1])
+
+
+def sweep_audit(dsn: str, retention_days: float) -> None:
+    """Of the log of acts: what is older than the retention."""
+    with connect(dsn, "tocsin-sweep-acts") as connection:
+        swept = audit.sweep(connection, timedelta(days=retention_days))
+    if swept:
+        _log.info("audit_swept", rows=swept)
 
 
 def sweep_quarantine(dsn: str, now_us: int) -> None:

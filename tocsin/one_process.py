@@ -61,6 +61,7 @@ from tocsin.housekeeping import (
     Housekeeping,
     OutOfService,
     drop_segments,
+    sweep_audit,
     sweep_quarantine,
 )
 from tocsin.http_server import HttpServer
@@ -264,6 +265,7 @@ class OneProcess(Process):
             Chore(MARKS_S, self.marks.refresh),
             Chore(SWEEP_S, lambda: drop_segments(self.dsn, retention_s)),
             Chore(SWEEP_S, lambda: sweep_quarantine(self.dsn, self._now_us())),
+            Chore(SWEEP_S, lambda: sweep_audit(self.dsn, self.settings.audit_retention_days)),
             Chore(HEAP_S, give_back_heap),
         )
         self.crew.start("housekeeping", housekeeping.run, housekeeping.stop)

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(30.0, gt=0)
     log_retention_h: float = Field(24.0, gt=0)
     reading_retention_days: float = Field(365.0, gt=0)
+    audit_retention_days: float = Field(400.0, gt=0, le=36_500)
+    """How long the log of acts is kept."""
     checkpoint_s: float = Field(30.0, gt=0)
     failpoint: str = ""
     """NAME[:COUNT]: the process kills itself there; for tests of kills."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
 
+from registry import audit
 from registry.accounts import Accounts, LinkRefused, LockedOut, LoginRefused
 from registry.sessions import IDLE_S, LONGEST_S
 from schemas.errors import ConfigError, ServiceAway
-from schemas.viewers import NotAllowed, Role, house
+from schemas.viewers import BECOME_VIEWER, NotAllowed, Role, house
 from tests.accounts_world import CHEAP, PASSWORD, SECOND_US, SetClock, make_accounts, people_of_every_role
 from tests.waiting import until
+from tocsin.housekeeping import sweep_audit
 
 pytestmark = pytest.mark.integration
 WRONG = "five words of wood"
@@ -35,6 +38,35 @@ def accounts(dsn: str, clock: SetClock) -> Iterator[Accounts]:
 def li(accounts: Accounts) -> str:
     accounts.add(house(), "li", Role.OPERATOR, name="Li Wei", password=PASSWORD)
     return "li"
+
+
+def log_of(dsn: str) -> list[str]:
+    with psycopg.connect(dsn) as connection:
+        return [act for (act,) in connection.execute("SELECT act FROM audit_log ORDER BY number").fetchall()]
+
+
+def test_old_acts_are_forgotten_in_pieces(dsn: str) -> None:
+    """The log grew for ever: of an account for every program that asks for files, a line for each."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO audit_log (at, who, act)"
+            " SELECT now() - make_interval(days => day), 'li', 'day ' || day FROM generate_series(412, 390, -1) AS day"
+        )
+        assert audit.sweep(connection, timedelta(days=400.5), piece=5) == 12
+        assert audit.sweep(connection, timedelta(days=400.5), piece=5) == 0
+    assert log_of(dsn) == [f"day {day}" for day in range(400, 389, -1)]
+    sweep_audit(dsn, 395.5)
+    assert log_of(dsn)[0] == "day 395"
+
+
+def test_nobody_who_looks_removes_or_changes_an_act(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("INSERT INTO audit_log (who, act) VALUES ('li', 'export')")
+        for statement in ("DELETE FROM audit_log", "UPDATE audit_log SET who = 'bo'", "TRUNCATE audit_log"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(BECOME_VIEWER, house().parameters())
+                connection.execute(statement)  # type: ignore[arg-type]
+    assert log_of(dsn) == ["export"]
 
 
 def refused(accounts: Accounts, login: str, password: str, **more: str) -> str:

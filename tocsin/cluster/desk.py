@@ -15,7 +15,7 @@ from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
 from alerting.texts import load_texts
 from tocsin.cluster.process import ClusterProcess
-from tocsin.housekeeping import MARKS_S, SWEEP_S, Chore, Housekeeping, OutOfService, sweep_quarantine
+from tocsin.housekeeping import MARKS_S, SWEEP_S, Chore, Housekeeping, OutOfService, sweep_audit, sweep_quarantine
 from tocsin.parts import make_channels, make_reply
 from tocsin.recipients import routes_of
 from tocsin.standing import Standing, Standings
@@ -32,7 +32,9 @@ class DeskProcess(ClusterProcess):
         marks = OutOfService(self.dsn)
         marks.refresh()
         housekeeping = Housekeeping(
-            Chore(MARKS_S, marks.refresh), Chore(SWEEP_S, lambda: sweep_quarantine(self.dsn, house.now_us()))
+            Chore(MARKS_S, marks.refresh),
+            Chore(SWEEP_S, lambda: sweep_quarantine(self.dsn, house.now_us())),
+            Chore(SWEEP_S, lambda: sweep_audit(self.dsn, self.settings.audit_retention_days)),
         )
         texts = load_texts()
         metrics = AlertingMetrics(self.metrics)
