@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TOCSIN_CONSOLE", "no")
 """Only tests of the web console pay for its process."""
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+"""A Kafka that lives for minutes: compiling it for longer takes half of its processor time."""
 # A busy machine draws slowly, and is not wrong.
 hypothesis_settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("ours")
