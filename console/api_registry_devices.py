@@ -76,7 +76,8 @@ def registered_devices_router(directory: Directory) -> APIRouter:
     @router.put(
         "/devices/{enterprise}/{device}",
         responses=answers(Added, 400, 401, 403, 404, 503),
-        summary="Change what is known of a device, or add it with a login; its password is shown this once.",
+        summary="Change what is known of a device, or add it with a login; its password is shown this once. While a "
+        "device that is new to the registry has an open alarm, an integrator gives it zone and names alone.",
     )
     def put_device(request: Request, enterprise: Code, device: Code, body: DeviceBody) -> Response:
         return answer(request, directory.put_device(viewer_of(request), _placed(enterprise, device, body)))
@@ -84,7 +85,8 @@ def registered_devices_router(directory: Directory) -> APIRouter:
     @router.post(
         "/devices/{enterprise}/{device}/claim",
         responses=answers(Added, 400, 401, 403, 404, 409, 503),
-        summary="Take a device that has spoken into the registry; it goes on as it is.",
+        summary="Take a device that has spoken into the registry; it goes on as it is, its alarms too. While one is "
+        "open, an integrator gives it zone and names alone.",
     )
     def claim(request: Request, enterprise: Code, device: Code, body: ClaimBody) -> Response:
         placed = _placed(enterprise, device, body)
