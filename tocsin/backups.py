@@ -21,7 +21,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from registry import audit
 from schemas.errors import ConfigError, ServiceAway
+from schemas.viewers import house
 from tocsin.migrate import current_version, migrate, migrations, missing
 from tocsin.postgres_machine import binaries
 
@@ -39,6 +41,9 @@ _STORE_ANEW: tuple[sql.SQL, ...] = (
         "(SELECT written_at FROM log_entries ORDER BY partition, number LIMIT 1), now() - interval '25 hours')"
     ),
 )
+_ENDED = ("sessions", "login_links", "house_secrets")
+"""What opened something when the backup was made, and must not again: it may have been ended since, and whoever has the
+file has it. Secrets of the house are made anew, and with them the links in messages."""
 _COUNTED = ("alarms", "accounts", "enterprises", "devices", "notifications", "quarantine", "checkpoints", "log_entries")
 _ROLE = re.compile(r'^(?:GRANT [^;]* TO|ALTER DEFAULT PRIVILEGES FOR ROLE) "?(\w+)"?', re.MULTILINE)
 _VIEWER = "tocsin_viewer"
@@ -87,6 +92,8 @@ def make_backup(dsn: str, file: Path, *, readings: bool) -> Backup:
 def restore(dsn: str, file: Path) -> Backup:
     """Bring a backup into an empty database, and that to the shape of this version; all of it or nothing.
 
+    Nobody is logged in by it: sessions, login links and links of messages that were good then open nothing.
+
     Raises ConfigError when the database is not empty, the file is no backup, or one of a newer Tocsin.
     """
     if not file.is_file():
@@ -105,14 +112,23 @@ def restore(dsn: str, file: Path) -> Backup:
         missing(migrations(), version)
         row = connection.execute(_HAS_READINGS).fetchone()
         readings = bool(row and row[0])
-        if not readings:
-            with connection.transaction():
+        with connection.transaction():
+            for table in _ENDED:
+                _empty(connection, table)
+            if not readings:
                 for statement in _STORE_ANEW:
                     connection.execute(statement)
         connection.execute("ANALYZE")
     migrate(dsn)
     with _connected(dsn) as connection:
+        audit.record(connection, house(), "restore")
         return Backup(str(file), file.stat().st_size, readings, _count(connection))
+
+
+def _empty(connection: psycopg.Connection[Any], table: str) -> None:
+    """A backup of an older Tocsin may not have it."""
+    if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,):
+        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
 
 
 def _count(connection: psycopg.Connection[Any]) -> dict[str, int]:

@@ -15,7 +15,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from registry.accounts import Accounts
+from alerting.secret import LINKS, house_secret
+from registry.accounts import Accounts, LinkRefused
 from schemas.errors import ConfigError, ServiceAway
 from schemas.viewers import Role, house
 from tests.accounts_world import CHEAP, PASSWORD, SetClock
@@ -127,6 +128,27 @@ def test_a_named_database_is_backed_up_and_restored_by_the_same_words(dsn: str, 
     policies = "SELECT tablename, policyname, qual FROM pg_policies ORDER BY 1, 2"
     assert ask(empty, policies) == ask(dsn, policies)
     assert ask(empty, "SELECT stored FROM store_status") == [(0,)]
+
+
+def test_what_opened_something_before_opens_nothing_afterwards(dsn: str, empty: str, tmp_path: Path) -> None:
+    """A session that was ended, a link that was used, after the backup: restoring it made both good again."""
+    clock = SetClock()
+    accounts = Accounts(dsn, clock, CHEAP)
+    accounts.add(house(), "li", Role.OPERATOR, password=PASSWORD)
+    session, link = accounts.log_in("li", PASSWORD), accounts.make_link("li")
+    key = accounts.make_key(house(), "till", "li")
+    accounts.close()
+    secret = house_secret(dsn, LINKS)
+    make_backup(dsn, tmp_path / "one.dump", readings=False)
+    restore(empty, tmp_path / "one.dump")
+    restored = Accounts(empty, clock, CHEAP)
+    assert restored.viewer_of(session) is None
+    with pytest.raises(LinkRefused):
+        restored.follow_link(link)
+    assert house_secret(empty, LINKS) != secret, "links in messages are signed with it"
+    assert restored.log_in("li", PASSWORD) and restored.viewer_of_key(key.key)
+    restored.close()
+    assert ask(empty, "SELECT who, act FROM audit_log WHERE act = 'restore'") == [("house", "restore")]
 
 
 def test_readings_are_in_it_where_they_are_asked_for(dsn: str, empty: str, tmp_path: Path) -> None:

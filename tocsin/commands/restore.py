@@ -37,6 +37,7 @@ def restore(
         typer.echo(msgspec.json.encode(made).decode())
         return
     typer.echo(", ".join(f"{count} {table}" for table, count in made.rows.items()))
+    typer.echo("Nobody is logged in: sessions, login links and links of messages from before open nothing.")
     typer.echo("Readings are " + ("restored." if made.readings else "taken from the log again once Tocsin runs."))
 
 
