@@ -1,8 +1,8 @@
 """What the link in a message opens: the alarms that the message spoke of, as they stand, and their acknowledgement.
 
 Who holds the link acts under the contact's name, and for these alarms alone; once that contact has another number the
-link is withdrawn. Looking changes nothing, however often
-robots look at links on their way; acknowledging twice is acknowledging once. Thread-safe.
+link is withdrawn. What stands in the log is the person: the name as of then, and which contact it is. Looking changes
+nothing, however often robots look at links on their way; acknowledging twice is acknowledging once. Thread-safe.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ _ANY_CHANNEL = frozenset({"sms", "voice", "journal"})
 class Told:
     """An alarm that the message spoke of. line: as it stands now.
 
-    acknowledged_by: who has it, empty while nobody does.  anew: it was raised again after the message, which speaks of
-    an older life; a newer message has been sent about this one.
+    acknowledged_by: who has it, empty while nobody does.  by_contact: which contact that is, as a recipient.
+    anew: it was raised again after the message, which speaks of an older life; a newer message has been sent about this
+    one.
     """
 
     line: Line
     open: bool
     acknowledged_by: str
+    by_contact: str
     anew: bool
 
 
@@ -96,8 +98,8 @@ class Answering:
             if message is None or not rows:
                 raise LinkRefused(Why.ALTERED)
             recipient, enterprise, language, is_anothers = message
-            told = [(step, alarm_of(alarm)) for step, *alarm in rows]
-            pairs = {(enterprise, alarm.event.device) for _, alarm in told}
+            told = [(step, alarm_of(alarm), contact or "") for step, contact, *alarm in rows]
+            pairs = {(enterprise, alarm.event.device) for _, alarm, _ in told}
             around = whereabouts.read(whereabouts.ask(connection, pairs), _ANY_CHANNEL)
         contact = around.of(enterprise).named(recipient)
         if contact is None or is_anothers:
@@ -118,7 +120,8 @@ def _acknowledge(connection: Connection, message: str, alarm: str, opened: Opene
         "alarm": alarm,
         "step": stands.event.step,
         "by": opened.contact,
-        "note": opened.recipient,
+        "contact": opened.recipient,
+        "note": "",
         "at_us": now_us,
         "idempotency_key": f"link:{message}:{alarm}",
     }
@@ -127,7 +130,7 @@ def _acknowledge(connection: Connection, message: str, alarm: str, opened: Opene
     connection.execute(_PEOPLE["stamp_acknowledged"], act)
 
 
-def _worst_first(told: Sequence[tuple[int, Alarm]], around: Whereabouts) -> tuple[Told, ...]:
+def _worst_first(told: Sequence[tuple[int, Alarm, str]], around: Whereabouts) -> tuple[Told, ...]:
     made = [
         Told(
             line_of(
@@ -137,8 +140,9 @@ def _worst_first(told: Sequence[tuple[int, Alarm]], around: Whereabouts) -> tupl
             ),
             alarm.open,
             alarm.acked_by if alarm.acked_step >= step else "",
+            by_contact if alarm.acked_step >= step else "",
             bool(refusal_of_acknowledgement(alarm, step)),
         )
-        for step, alarm in told
+        for step, alarm, by_contact in told
     ]
     return tuple(sorted(made, key=lambda one: (not one.line.active, -one.line.grade, one.line.onset_us)))

@@ -1,7 +1,8 @@
 """The contacts of an enterprise as recipients: who may be called about which grade at which hour. Pure.
 
-A contact is called by the first of its channels that this house has. Its name as a recipient, `contact:SHOP:ORDER`, is
-what the ledger keeps; a phone number stands in the registry alone.
+A contact is called by the first of its channels that this house has. Its name as a recipient, `contact:SHOP:ID`, is
+what the ledger keeps: the id is the person's, whatever place in the order it has. A phone number stands in the registry
+alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ _NOT_FOR_PEOPLE = frozenset({WEBHOOK})
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Somebody who is called. title: for the log of acts; never shown with a number."""
+    """Somebody who is called.
+
+    order: its place among the others as of now.  title: what the registry calls the person; never shown with a number.
+    """
 
     recipient: Recipient
     order: int
@@ -61,8 +65,8 @@ class Contacts:
 NOBODY = Contacts()
 
 
-def contact_name(enterprise: str, order: int) -> str:
-    return f"{_PREFIX}{enterprise}:{order}"
+def contact_name(enterprise: str, id_: int) -> str:
+    return f"{_PREFIX}{enterprise}:{id_}"
 
 
 def is_contact(recipient: str) -> bool:
@@ -70,8 +74,8 @@ def is_contact(recipient: str) -> bool:
     return recipient.startswith(_PREFIX)
 
 
-def order_of(recipient: str) -> int:
-    """The contact's place in its enterprise's order. Raises ValueError when the name is not that of a contact."""
+def id_of_contact(recipient: str) -> int:
+    """Among those of its enterprise. Raises ValueError when the name is not that of a contact."""
     if not is_contact(recipient):
         raise ValueError(f"{recipient} is not a contact")
     return int(recipient.rpartition(":")[2])
@@ -84,7 +88,7 @@ def contact_of(entry: Entry, timezone: str, channels: Collection[str]) -> Contac
     if channel is None:
         return None
     recipient = Recipient(
-        contact_name(entry.enterprise, entry.order),
+        contact_name(entry.enterprise, entry.id),
         channel,
         Grade.of(entry.least),
         frozenset({entry.enterprise}),

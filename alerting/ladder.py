@@ -1,7 +1,9 @@
 """The ladder: an orange or red that nobody acknowledges goes to the next contact, and around again. Pure.
 
 One contact a rung. The first call is part of the plan of the alarm's step; every later one is decided here, as a
-function of the alarm as it stands, the contacts, the calls so far and now. Figures: acknowledge a red within 60 s, an
+function of the alarm as it stands, the contacts as they stand, the calls so far and now. Contacts are known by
+themselves, not by their places: whoever changes the order on the way changes who is next, and nobody's call counts
+for another. Figures: acknowledge a red within 60 s, an
 orange within 3 min, then the next contact, and repeat.
 """
 
@@ -90,19 +92,28 @@ def next_step(alarm: Alarm, contacts: Contacts, ladder: Ladder, now_us: int) -> 
     if not any(grade >= contact.recipient.least for contact in contacts.people):
         return Step(Move.STOP, f"no contact takes {grade.word}", late=bool(last), ended=True)
     able = [contact for contact in contacts.people if contact.may_be_called(grade, now_us)]
-    calls = Counter(ladder.called)
-    contact = min(able, key=lambda one: (calls[one.name], one.order), default=None)
-    if contact is None or calls[contact.name] >= ROUNDS:
+    calls, asked = Counter(ladder.called), _asked_this_round(ladder.called)
+    # Who was never asked goes first, however the order has changed meanwhile; then who was not asked in this round.
+    left = [contact for contact in able if calls[contact.name] < ROUNDS]
+    contact = min(left, key=lambda one: (calls[one.name] > 0, one.name in asked, one.order), default=None)
+    if contact is None:
         if _sleeps(contacts, able, calls, grade):
             return Step(
                 Move.WAIT, "no contact may be called at this hour", due_us=now_us + answer_us(grade), late=bool(last)
             )
         return Step(Move.STOP, f"nobody answered {len(ladder.called)} calls", late=True, ended=True)
-    begins_round = bool(last) and 0 < calls[contact.name] >= calls[last]
     around_us = ladder.called_us + round(AROUND_S * _US)
-    if begins_round and now_us < around_us:
+    if contact.name in asked and now_us < around_us:
         return Step(Move.WAIT, f"all were called; around again after {AROUND_S:.0f} s", due_us=around_us, late=True)
     return Step(Move.CALL, _why(ladder, last, grade, contact, contacts, now_us), contact, late=bool(last))
+
+
+def _asked_this_round(called: tuple[str, ...]) -> set[str]:
+    """A round ends where somebody is called who was called in it already."""
+    asked: set[str] = set()
+    for name in called:
+        asked = {name} if name in asked else asked | {name}
+    return asked
 
 
 def _sleeps(contacts: Contacts, able: list[Contact], calls: Counter[str], grade: Grade) -> bool:

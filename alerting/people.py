@@ -159,7 +159,8 @@ class People:
                 if refusal := refusal_of_acknowledgement(alarm, seen):
                     raise NotPossible(f"{refusal}.", mend="Look at it again, then acknowledge what you see.")
                 row = {
-                    "alarm": key, "step": seen, "by": by, "note": note, "at_us": at_us, "idempotency_key": id_,
+                    "alarm": key, "step": seen, "by": by, "contact": "", "note": note, "at_us": at_us,
+                    "idempotency_key": id_,
                 }  # fmt: skip
                 if connection.execute(_Q["put_acknowledgement"], row).fetchone() is None:
                     raise NotPossible(_NEW_KEY, mend="Use a new one.")

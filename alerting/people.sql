@@ -9,7 +9,10 @@ SELECT a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppressi
        a.assigned_to, a.turned_out,
        (SELECT jsonb_agg(h ORDER BY h.planned_us, h.recipient) FROM (
             SELECT DISTINCT ON (n.recipient, n.channel) n.recipient, n.channel, n.status, n.planned_us, r.accepted_us,
-                   r.delivered_us, r.answered_us
+                   r.delivered_us, r.answered_us,
+                   CASE WHEN n.recipient LIKE 'contact:%%' THEN (
+                       SELECT c."order" FROM contacts c
+                       WHERE c.enterprise = n.enterprise AND c.id::text = substring(n.recipient FROM '[^:]*$')) END AS place
             FROM notification_alarms l JOIN notifications n ON n.id = l.notification
             CROSS JOIN LATERAL (
                 SELECT max(at_us) FILTER (WHERE stamp = 'accepted') AS accepted_us,
@@ -53,8 +56,8 @@ ORDER BY grade DESC, raised_us DESC, key DESC
 
 -- name: put_acknowledgement
 -- A person's act, once under its idempotency key.
-INSERT INTO acknowledgements (alarm, step, by, note, at_us, idempotency_key)
-VALUES (%(alarm)s, %(step)s, %(by)s, %(note)s, %(at_us)s, %(idempotency_key)s)
+INSERT INTO acknowledgements (alarm, step, by, contact, note, at_us, idempotency_key)
+VALUES (%(alarm)s, %(step)s, %(by)s, %(contact)s, %(note)s, %(at_us)s, %(idempotency_key)s)
 ON CONFLICT (idempotency_key) DO NOTHING RETURNING number
 
 -- name: known_acknowledgement
@@ -126,7 +129,7 @@ UNION ALL SELECT step, at_us, told, reason FROM rungs WHERE alarm = %(key)s ORDE
 
 -- name: acknowledgements_of
 -- Who took notice of an alarm.
-SELECT number, step, by, note, at_us FROM acknowledgements WHERE alarm = %(key)s ORDER BY number
+SELECT number, step, by, note, at_us, contact FROM acknowledgements WHERE alarm = %(key)s ORDER BY number
 
 -- name: comments_of
 -- What was said about an alarm.

@@ -22,7 +22,7 @@ ORDER BY e.seq LIMIT %(limit)s
 
 -- name: whereabouts
 -- What the registry knows of the enterprises and devices of the next events, or of those that are named.
-SELECT * FROM tocsin_whereabouts(%(partition)s, %(after)s, %(limit)s, %(enterprises)s, %(devices)s)
+SELECT * FROM tocsin_around(%(partition)s, %(after)s, %(limit)s, %(enterprises)s, %(devices)s)
 
 -- name: suppressed_devices
 -- Devices with open alarms that were not announced.
@@ -128,17 +128,22 @@ SELECT id, stamp, at_us
 FROM jsonb_to_recordset(%(receipts)s::jsonb) AS x (id text, stamp text, at_us bigint) ON CONFLICT DO NOTHING
 
 -- name: message_of_link
--- To whom the message of a link went, and whether that place among the contacts has been another's number since.
+-- To whom the message of a link went, and whether that contact has had another number since. What was written down before
+-- contacts had ids, or by a console of before, has their place as the key.
 SELECT recipient, enterprise, body->>'language',
        EXISTS (SELECT FROM registry_changes c
-               WHERE c.enterprise = n.enterprise AND c.what = 'contact' AND c.key = substring(n.recipient FROM '[^:]*$')
-                 AND c.before IS NOT NULL AND c.at > to_timestamp(coalesce(n.queued_us, n.planned_us) / 1e6)
+               WHERE c.enterprise = n.enterprise AND c.what = 'contact' AND c.before IS NOT NULL AND c.after IS NOT NULL
+                 AND coalesce(c.before->>'id', c.key) = substring(n.recipient FROM '[^:]*$')
+                 AND coalesce(c.after->>'id', c.key) = substring(n.recipient FROM '[^:]*$')
+                 AND c.at > to_timestamp(coalesce(n.queued_us, n.planned_us) / 1e6)
                  AND c.before->>'phone' IS DISTINCT FROM c.after->>'phone')
 FROM notifications n WHERE id = %(id)s
 
 -- name: link_alarms
--- The alarms that it spoke of, as they stand, each with the step that it told.
-SELECT l.step, a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
+-- The alarms that it spoke of, as they stand, each with the step that it told, and the contact who acknowledged it last.
+SELECT l.step, (SELECT k.contact FROM acknowledgements k WHERE k.alarm = a.key AND k.step = a.acked_step
+                ORDER BY k.number LIMIT 1),
+       a.peak, a.raised_step, a.raised_us, a.acked_step, a.acked_by, a.suppression, a.told, a.body
 FROM notification_alarms l JOIN alarms a ON a.key = l.alarm
 WHERE l.notification = %(id)s AND l.part = 'warning'
 
@@ -159,7 +164,7 @@ WHERE e.code = %(enterprise)s AND tocsin_sees(e.code, %(sees_all)s, %(sees_distr
 
 -- name: seen_contact
 -- A contact of an enterprise that a viewer sees; not its number.
-SELECT c.name, c.language, c.phone <> '' FROM contacts c
+SELECT c.id, c.name, c.language, c.phone <> '' FROM contacts c
 WHERE c.enterprise = %(enterprise)s AND c."order" = %(order)s
   AND tocsin_sees(c.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
 

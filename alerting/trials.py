@@ -135,7 +135,7 @@ class Trials:
             row = connection.execute(_Q["seen_contact"], where | viewer.parameters()).fetchone()
         if row is None:
             raise UnknownPlace(f"{enterprise} has no contact {order}.")
-        name, language, has_phone = row
+        id_, name, language, has_phone = row
         if not has_phone:
             raise NotPossible("this contact has no phone number.", mend="Give it one, then try again.")
         with self._connections.transaction(None) as connection:
@@ -143,9 +143,7 @@ class Trials:
             partition = partition_of(enterprise, partitions[0]) if partitions else 0
             number = connection.execute(_T["number_of_contact"], where).fetchone()
             self._count(connection, viewer, number[0] if number else "")
-            return self._queue(
-                connection, viewer, contact_name(enterprise, order), enterprise, partition, language, name
-            )
+            return self._queue(connection, viewer, contact_name(enterprise, id_), enterprise, partition, language, name)
 
     def _queue(
         self,

@@ -62,6 +62,8 @@ class Heard(msgspec.Struct, frozen=True):
     delivered_us: int | None = None
     answered_us: int | None = None
     """When somebody acknowledged an alarm in it."""
+    place: int | None = None
+    """Of a contact: its place in the order as of now; None when it is none, or one no more."""
 
 
 class WatchedAlarm(AlarmView, frozen=True, kw_only=True):
@@ -104,8 +106,11 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     number: int
     step: int
     by: str
+    """The account's name, or the contact's name as of then."""
     note: str
     at_us: int
+    contact: str = ""
+    """Which contact answered by the link of a message, as a recipient; empty: an account did."""
 
 
 class Comment(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """`/api/v1` of the registry: districts, trades, enterprises with zones and contacts, and what was changed.
 
-An enterprise's ETag is its version: who sends it back with a change (`If-Match`) cannot overwrite another's.
+The ETag of an enterprise, and of a contact, is its version: who sends it back with a change (`If-Match`) cannot
+overwrite another's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from registry.views import (
     LONGEST_PAGE,
     ChangePage,
     Contacts,
+    ContactView,
     Districts,
     EnterprisePage,
     EnterpriseView,
@@ -49,7 +51,7 @@ class Trades(msgspec.Struct, frozen=True):
 
 
 SHAPES = (
-    Districts, District, Trades, EnterprisePage, EnterpriseView, Zones, Zone, Contacts, Contact, ChangePage,
+    Districts, District, Trades, EnterprisePage, EnterpriseView, Zones, Zone, Contacts, ContactView, ChangePage,
 )  # fmt: skip
 
 
@@ -192,24 +194,39 @@ def _contacts(router: APIRouter, directory: Directory) -> None:
     def list_contacts(request: Request, code: Code) -> Response:
         return answer(request, Contacts(directory.contacts(viewer_of(request), code)))
 
+    @router.get(
+        "/enterprises/{code}/contacts/{order}",
+        responses=answers(ContactView, 400, 401, 403, 404, 503),
+        summary="Who is at a place in the order; the ETag is the contact's version.",
+    )
+    def show_contact(request: Request, code: Code, order: Order) -> Response:
+        return _versioned(directory.contact(viewer_of(request), code, order))
+
     @router.put(
         "/enterprises/{code}/contacts/{order}",
-        responses=answers(Contact, 400, 401, 403, 404, 503),
+        responses=answers(ContactView, 400, 401, 403, 404, 412, 503),
         summary="Add a contact at a place in the order, or replace the one that is there.",
     )
-    def put_contact(request: Request, code: Code, order: Order, body: ContactBody) -> Response:
+    def put_contact(
+        request: Request,
+        code: Code,
+        order: Order,
+        body: ContactBody,
+        if_match: IfMatch = "",
+        if_none_match: IfNoneMatch = "",
+    ) -> Response:
         fields = body.model_dump() | {"channels": tuple(body.channels)}
         contact = Contact(enterprise=code, order=order, **fields)
-        return answer(request, directory.put_contact(viewer_of(request), contact))
+        return _versioned(directory.put_contact(viewer_of(request), contact, _seen(if_match, if_none_match)))
 
     @router.delete(
         "/enterprises/{code}/contacts/{order}",
         status_code=204,
-        responses=removed(401, 403, 404, 503),
+        responses=removed(400, 401, 403, 404, 412, 503),
         summary="Remove a contact; the others keep their places.",
     )
-    def remove_contact(request: Request, code: Code, order: Order) -> Response:
-        directory.remove_contact(viewer_of(request), code, order)
+    def remove_contact(request: Request, code: Code, order: Order, if_match: IfMatch = "") -> Response:
+        directory.remove_contact(viewer_of(request), code, order, _seen(if_match, ""))
         return Response(None, 204)
 
 
@@ -248,9 +265,9 @@ def _rest(router: APIRouter, directory: Directory) -> None:
         return answer(request, directory.changes(viewer_of(request), enterprise, limit, cursor))
 
 
-def _versioned(enterprise: EnterpriseView) -> Response:
-    headers = {"ETag": f'"{enterprise.version}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
-    return Response(msgspec.json.encode(enterprise), 200, headers, media_type="application/json")
+def _versioned(shown: EnterpriseView | ContactView) -> Response:
+    headers = {"ETag": f'"{shown.version}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+    return Response(msgspec.json.encode(shown), 200, headers, media_type="application/json")
 
 
 def _seen(if_match: str, if_none_match: str) -> int | None:
@@ -263,7 +280,7 @@ def _seen(if_match: str, if_none_match: str) -> int | None:
         return None
     found = _TAG.match(if_match.strip())
     if found is None:
-        raise ConfigError("this is not the ETag of an enterprise.", field="If-Match", mend="Send it as it was given.")
+        raise ConfigError("this is not an ETag of the registry.", field="If-Match", mend="Send it as it was given.")
     return int(found.group(1))
 
 

@@ -109,7 +109,7 @@ def _shown(opened: Opened, words: Words, now_us: int) -> dict[str, Any]:
     return {
         "title": words("phone.title"),
         "contact": opened.contact,
-        "alarms": [_alarm(told, opened.contact, words, zone, now_us) for told in opened.alarms[:_SHOWN]],
+        "alarms": [_alarm(told, opened.recipient, words, zone, now_us) for told in opened.alarms[:_SHOWN]],
         "more": words("phone.more", count=count - _SHOWN) if count > _SHOWN else "",
         "acknowledge": words(key, count=count),
         "may_acknowledge": opened.may_acknowledge,
@@ -117,7 +117,7 @@ def _shown(opened: Opened, words: Words, now_us: int) -> dict[str, Any]:
     }
 
 
-def _alarm(told: Told, contact: str, words: Words, zone: ZoneInfo, now_us: int) -> dict[str, Any]:
+def _alarm(told: Told, recipient: str, words: Words, zone: ZoneInfo, now_us: int) -> dict[str, Any]:
     line, language = told.line, words.language
     grade = line.grade.word
     since = words("phone.since", time=_time(line.onset_us, now_us, zone))
@@ -134,16 +134,16 @@ def _alarm(told: Told, contact: str, words: Words, zone: ZoneInfo, now_us: int) 
         "measured": _measured(told, words),
         "since": since,
         "action": words(action) if line.active and action in words else "",
-        "answer": _answer(told, contact, words),
+        "answer": _answer(told, recipient, words),
         "is_answered": bool(told.acknowledged_by) or not line.active,
     }
 
 
-def _answer(told: Told, contact: str, words: Words) -> str:
+def _answer(told: Told, recipient: str, words: Words) -> str:
     if told.anew:
         return words("phone.anew")
     if told.acknowledged_by:
-        key = "phone.yours" if told.acknowledged_by == contact else "phone.taken"
+        key = "phone.yours" if told.by_contact == recipient else "phone.taken"
         return words(key, name=told.acknowledged_by)
     if not told.line.active:
         return words("phone.over_latched" if told.line.latched else "phone.over")

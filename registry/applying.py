@@ -49,7 +49,7 @@ _DEFAULTS: dict[Sort, dict[str, Any]] = {
     },
     Sort.ZONES: {"name_en": "", "floor": ""},
     Sort.CONTACTS: {
-        "duty": "", "phone": "", "channels": ["sms"], "language": "zh", "hours": "", "least": "orange",
+        "duty": "", "phone": "", "channels": ["sms"], "language": "zh", "hours": "", "least": "orange", "id": 0,
     },
     Sort.DEVICES: {
         "zone": "", "name": "", "name_en": "", "rated_current_a": None, "period_s": None, "supply": None,
@@ -178,6 +178,8 @@ def _take(
     assert counted is not None
     said.added, said.changed, said.unchanged = counted
     connection.execute(_Q[f"apply_{sort}"])
+    if sort is Sort.CONTACTS:
+        connection.execute(_Q["number_merged"])
     connection.execute(_Q["keep_merged"], {"who": viewer.name, "what": _WHAT[sort]})
     if sort is Sort.ENTERPRISES:
         _tell_engine(connection, connection.execute(_Q["follow_trades"]).fetchall())

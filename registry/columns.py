@@ -152,6 +152,10 @@ def _order(cell: Any) -> int:
     return number
 
 
+def _own_number(cell: Any) -> int:
+    return _whole(cell) or 0
+
+
 def _boolean(cell: Any) -> bool | None:
     if isinstance(cell, bool):
         return cell
@@ -291,6 +295,7 @@ KINDS: dict[Sort, Kind] = {
                 Column("language", _or("zh"), ("语言",)),
                 Column("hours", _text, ("联系时间", "可联系时间")),
                 Column("least", _or("orange"), ("最低等级", "最低预警等级")),
+                Column("id", _own_number, ("联系人编号",)),
             ),
             ("enterprise", "order"),
             _make_contact,

@@ -22,6 +22,7 @@ ORDERS = range(1, 100)
 HIDDEN = "•••"
 """Stands where a phone number or a person's name is, for who may not see contacts."""
 
+_GREATEST = 2**31 - 1
 _E164 = re.compile(r"\+[1-9]\d{6,14}\Z")
 _BETWEEN_DIGITS = re.compile(r"[\s().\-\u2010-\u2015\u00a0]")
 _CHINESE_MOBILE = re.compile(r"1[3-9]\d{9}\Z")
@@ -39,6 +40,7 @@ def problems_of_contact(contact: Contact) -> list[Problem]:
         *_word("language", contact.language, LANGUAGES),
         *hours_problems("hours", contact.hours),
         *_word("least", contact.least, LEAST),
+        *_own_number(contact.id),
     ]
 
 
@@ -69,6 +71,11 @@ def normal_phone(text: str) -> str:
 def _order(order: int) -> Iterator[Problem]:
     if order not in ORDERS:
         yield Problem("order", f"{shorten(order)} is not a place in the order.", "Use 1 to 99; 1 is told first.")
+
+
+def _own_number(id_: int) -> Iterator[Problem]:
+    if not 0 <= id_ <= _GREATEST:
+        yield Problem("id", f"{shorten(id_)} is not the number of a contact.", "Leave it empty: one is made.")
 
 
 def _phone(phone: str, channels: tuple[str, ...]) -> Iterator[Problem]:

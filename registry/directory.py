@@ -25,6 +25,7 @@ from registry.views import (
     LONGEST_PAGE,
     Added,
     ChangePage,
+    ContactView,
     DevicePage,
     DeviceView,
     EnterprisePage,
@@ -49,7 +50,8 @@ _EXPORT_S = 600.0
 
 _enterprise = msgspec.json.Decoder(EnterpriseView)
 _zone = msgspec.json.Decoder(Zone)
-_contact = msgspec.json.Decoder(Contact)
+_contact = msgspec.json.Decoder(ContactView)
+_former = msgspec.json.Decoder(Contact)
 _district = msgspec.json.Decoder(District)
 _device = msgspec.json.Decoder(DeviceView)
 
@@ -104,12 +106,27 @@ class Directory:
             _must_see(connection, viewer, code)
             return [_zone.decode(body) for (body,) in connection.execute(_Q["zones"], {"code": code}).fetchall()]
 
-    def contacts(self, viewer: Viewer, code: str) -> list[Contact]:
+    def contacts(self, viewer: Viewer, code: str) -> list[ContactView]:
         """In the order in which they are told. Raises NotThere, and NotAllowed for who may not see them."""
         viewer.must(Act.SEE_CONTACTS)
         with self._connections.transaction(viewer) as connection:
             _must_see(connection, viewer, code)
             return [_contact.decode(body) for (body,) in connection.execute(_Q["contacts"], {"code": code}).fetchall()]
+
+    def former_contacts(self, viewer: Viewer, code: str) -> list[Contact]:
+        """Who is a contact no more, as each was last. Raises NotThere, NotAllowed."""
+        viewer.must(Act.SEE_CONTACTS)
+        with self._connections.transaction(viewer) as connection:
+            _must_see(connection, viewer, code)
+            rows = connection.execute(_Q["former_contacts"], {"code": code}).fetchall()
+        return [_former.decode(body) for (body,) in rows]
+
+    def contact(self, viewer: Viewer, code: str, order: int) -> ContactView:
+        """Who is at that place in the order. Raises NotThere, NotAllowed."""
+        found = next((one for one in self.contacts(viewer, code) if one.order == order), None)
+        if found is None:
+            raise NotThere("contact", str(order))
+        return found
 
     def devices(
         self, viewer: Viewer, enterprise: str | None = None, limit: int = LONGEST_PAGE, cursor: str = ""
@@ -202,20 +219,26 @@ class Directory:
         with self._connections.transaction(viewer) as connection:
             writing.remove_zone(connection, viewer, code, zone)
 
-    def put_contact(self, viewer: Viewer, contact: Contact) -> Contact:
-        """Its phone number is kept in E.164. Raises ConfigError, NotAllowed, NotThere."""
-        with self._connections.transaction(viewer) as connection:
-            return writing.put_contact(connection, viewer, contact)
+    def put_contact(self, viewer: Viewer, contact: Contact, version: int | None = None) -> ContactView:
+        """Add it at its place, or replace what is known of who is there. Its phone number is kept in E.164.
 
-    def swap_contacts(self, viewer: Viewer, code: str, one: int, other: int) -> None:
-        """Each takes the other's place in the order. Raises NotThere, NotAllowed."""
+        Its id is the registry's: who has another name and another number than before is another person.
+        version: as of an enterprise. Raises Stale, ConfigError, NotAllowed, NotThere.
+        """
         with self._connections.transaction(viewer) as connection:
-            writing.swap_contacts(connection, viewer, code, one, other)
+            return writing.put_contact(connection, viewer, contact, version)
 
-    def remove_contact(self, viewer: Viewer, code: str, order: int) -> None:
-        """The others keep their places. Raises NotThere, NotAllowed."""
+    def swap_contacts(
+        self, viewer: Viewer, code: str, one: int, other: int, versions: tuple[int, int] | None = None
+    ) -> None:
+        """Each takes the other's place in the order. versions: of both. Raises Stale, NotThere, NotAllowed."""
         with self._connections.transaction(viewer) as connection:
-            writing.remove_contact(connection, viewer, code, order)
+            writing.swap_contacts(connection, viewer, code, one, other, versions)
+
+    def remove_contact(self, viewer: Viewer, code: str, order: int, version: int | None = None) -> None:
+        """The others keep their places. Raises Stale, NotThere, NotAllowed."""
+        with self._connections.transaction(viewer) as connection:
+            writing.remove_contact(connection, viewer, code, order, version)
 
     def put_device(self, viewer: Viewer, device: Placed, *, login: bool = True) -> Added:
         """Change what is known of a device, or add it, with a login of its own where wanted.

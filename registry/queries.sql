@@ -22,6 +22,14 @@ SELECT row_to_json(z)::text FROM zones z WHERE enterprise = %(code)s ORDER BY zo
 -- Who is told, in order.
 SELECT row_to_json(c)::text FROM contacts c WHERE enterprise = %(code)s ORDER BY "order";
 
+-- name: former_contacts
+-- Who was a contact and is none, as each was last.
+SELECT DISTINCT ON (before->>'id') before::text FROM registry_changes r
+ WHERE enterprise = %(code)s AND what = 'contact' AND before->>'id' IS DISTINCT FROM after->>'id'
+   AND NOT EXISTS (SELECT FROM contacts c WHERE c.enterprise = r.enterprise AND c.id::text = r.before->>'id')
+   AND before ? 'id'
+ ORDER BY before->>'id', number DESC;
+
 -- name: all_zones
 -- Every zone in scope.
 SELECT row_to_json(z)::text FROM zones z
@@ -117,7 +125,7 @@ SELECT true FROM enterprises
 INSERT INTO registry_changes (who, what, enterprise, key, before)
 SELECT %(who)s, 'zone', enterprise, zone, to_jsonb(z) FROM zones z WHERE enterprise = %(code)s
  UNION ALL
-SELECT %(who)s, 'contact', enterprise, "order"::text, to_jsonb(c) FROM contacts c WHERE enterprise = %(code)s;
+SELECT %(who)s, 'contact', enterprise, "order"::text, to_jsonb(c) - 'version' FROM contacts c WHERE enterprise = %(code)s;
 
 -- name: remove_enterprise
 -- Remove an enterprise with its zones and contacts.
@@ -150,13 +158,29 @@ SELECT count(*) FROM devices WHERE enterprise = %(enterprise)s AND zone = %(zone
 -- A contact, held.
 SELECT row_to_json(c)::text FROM contacts c WHERE enterprise = %(enterprise)s AND "order" = %(order)s FOR UPDATE;
 
--- name: put_contact
--- Add a contact or replace it.
+-- name: add_contact
+-- Add a contact, unless its place is taken. Its id and version are made by the table.
 INSERT INTO contacts (enterprise, "order", name, duty, phone, channels, language, hours, least)
 VALUES (%(enterprise)s, %(order)s, %(name)s, %(duty)s, %(phone)s, %(channels)s, %(language)s, %(hours)s, %(least)s)
-ON CONFLICT (enterprise, "order")
-DO UPDATE SET name = excluded.name, duty = excluded.duty, phone = excluded.phone, channels = excluded.channels,
-              language = excluded.language, hours = excluded.hours, least = excluded.least;
+ON CONFLICT (enterprise, "order") DO NOTHING
+RETURNING row_to_json(contacts)::text;
+
+-- name: set_contact
+-- Replace what is known of a contact; with another name and another number it is another person.
+UPDATE contacts
+   SET name = %(name)s, duty = %(duty)s, phone = %(phone)s, channels = %(channels)s, language = %(language)s,
+       hours = %(hours)s, least = %(least)s
+ WHERE enterprise = %(enterprise)s AND "order" = %(order)s
+RETURNING row_to_json(contacts)::text;
+
+-- name: swap_contacts
+-- Two contacts take each other's place: everything but the place goes over, the id too.
+UPDATE contacts c
+   SET id = o.id, name = o.name, duty = o.duty, phone = o.phone, channels = o.channels, language = o.language,
+       hours = o.hours, least = o.least
+  FROM contacts o
+ WHERE c.enterprise = %(enterprise)s AND o.enterprise = c.enterprise
+   AND ((c."order" = %(one)s AND o."order" = %(other)s) OR (c."order" = %(other)s AND o."order" = %(one)s));
 
 -- name: remove_contact
 -- Remove a contact.
@@ -189,10 +213,6 @@ SELECT tocsin_sees(%(enterprise)s, %(sees_all)s, %(sees_districts)s, %(sees_ente
 -- name: has_spoken
 -- Whether a device has spoken.
 SELECT true FROM device_sensors WHERE enterprise = %(enterprise)s AND device = %(device)s;
-
--- name: has_open_alarm
--- Whether a device has an alarm that is not over.
-SELECT EXISTS (SELECT FROM alarms WHERE enterprise = %(enterprise)s AND device = %(device)s AND open);
 
 -- name: trade_of
 -- An enterprise's trade.
@@ -287,12 +307,45 @@ SELECT s.number, s.enterprise, s.key, s.id, to_jsonb(z) AS before,
  WHERE s.tab = %(tab)s;
 
 -- name: merge_contacts
--- What there is and what there shall be.
+-- What there is and what there shall be. A row means the contact with its id, or of its name and number, or at its place with one
+-- of both; a contact leaves its place only when the file gives that to another. A row that means nobody is a new person.
 CREATE TEMP TABLE merged ON COMMIT DROP AS
-SELECT s.number, s.enterprise, s.key, s.id, to_jsonb(c) AS before,
-       %(defaults)s::text::jsonb || coalesce(to_jsonb(c), '{}') || s.body AS after
-  FROM staged s LEFT JOIN contacts c ON c.enterprise = s.enterprise AND c."order" = s.key::smallint
- WHERE s.tab = %(tab)s;
+WITH said AS (
+    SELECT number, enterprise, key, id, body, key::smallint AS place, nullif((body->>'id')::integer, 0) AS wish,
+           body->>'name' AS name, body->>'phone' AS phone
+      FROM staged WHERE tab = %(tab)s
+), likely AS (
+    SELECT s.number, s.enterprise, c.id AS contact, c."order" <> s.place AS moves,
+           CASE WHEN c.id = s.wish THEN 1
+                WHEN c.name = s.name AND c.phone = coalesce(s.phone, c.phone) THEN 2
+                WHEN c."order" = s.place
+                     AND (c.name = s.name OR (c.phone <> '' AND c.phone = coalesce(s.phone, c.phone))) THEN 3 END AS how
+      FROM said s JOIN contacts c ON c.enterprise = s.enterprise
+     WHERE (c.enterprise, c."order") IN (SELECT enterprise, place FROM said)
+), meant AS (
+    SELECT DISTINCT ON (enterprise, contact) number, enterprise, contact FROM (
+        SELECT DISTINCT ON (number) * FROM likely WHERE how IS NOT NULL ORDER BY number, how, moves, contact) AS best
+     ORDER BY enterprise, contact, how, moves, number
+), known AS (
+    SELECT s.*, coalesce(to_jsonb(c), CASE WHEN gone.enterprise IS NULL THEN to_jsonb(p) END) - 'version' AS before,
+           coalesce(m.contact, CASE WHEN row_number() OVER (PARTITION BY s.enterprise, s.wish ORDER BY s.number) = 1
+                                     AND taken.id IS NULL THEN s.wish END) AS contact
+      FROM said s
+      LEFT JOIN meant m ON m.number = s.number
+      LEFT JOIN contacts c ON c.enterprise = m.enterprise AND c.id = m.contact
+      LEFT JOIN contacts p ON p.enterprise = s.enterprise AND p."order" = s.place
+      LEFT JOIN meant gone ON gone.enterprise = p.enterprise AND gone.contact = p.id
+      LEFT JOIN contacts taken ON taken.enterprise = s.enterprise AND taken.id = s.wish
+)
+SELECT number, enterprise, key, id, before,
+       %(defaults)s::text::jsonb || coalesce(before, '{}') || body || jsonb_build_object('id', coalesce(contact, 0)) AS after
+  FROM known;
+
+-- name: number_merged
+-- The ids of those who are new.
+UPDATE merged m SET after = m.after || jsonb_build_object('id', c.id)
+  FROM contacts c
+ WHERE c.enterprise = m.enterprise AND c."order" = m.key::smallint AND m.after->'id' <> to_jsonb(c.id);
 
 -- name: merge_devices
 -- What there is and what there shall be; the trade is the enterprise's where no other is said.
@@ -349,11 +402,13 @@ DO UPDATE SET name = excluded.name, name_en = excluded.name_en, floor = excluded
 
 -- name: apply_contacts
 -- Write what is new or another.
-INSERT INTO contacts SELECT r.* FROM merged, jsonb_populate_record(NULL::contacts, after) r
- WHERE before IS DISTINCT FROM after
+INSERT INTO contacts (enterprise, "order", name, duty, phone, channels, language, hours, least, id)
+SELECT r.enterprise, r."order", r.name, r.duty, r.phone, r.channels, r.language, r.hours, r.least, r.id
+  FROM merged, jsonb_populate_record(NULL::contacts, after) r
+ WHERE before IS DISTINCT FROM after ORDER BY r.id = 0
 ON CONFLICT (enterprise, "order")
 DO UPDATE SET name = excluded.name, duty = excluded.duty, phone = excluded.phone, channels = excluded.channels,
-              language = excluded.language, hours = excluded.hours, least = excluded.least;
+              language = excluded.language, hours = excluded.hours, least = excluded.least, id = excluded.id;
 
 -- name: apply_devices
 -- Write what is new or another.

@@ -27,6 +27,17 @@ class EnterpriseView(Enterprise, frozen=True, kw_only=True):
     added_at: datetime
 
 
+class ContactView(Contact, frozen=True, kw_only=True):
+    version: int
+    """Rises with every change of it: hand it back with a change, so that none is lost."""
+
+
+def as_contact(contact: Contact) -> Contact:
+    """Without its version."""
+    fields: dict[str, Any] = {field: getattr(contact, field) for field in Contact.__struct_fields__}
+    return Contact(**fields)
+
+
 class EnterprisePage(msgspec.Struct, frozen=True):
     """By code. next: hand it back as `cursor` for the next page; empty on the last."""
 
@@ -142,7 +153,7 @@ class Zones(msgspec.Struct, frozen=True):
 class Contacts(msgspec.Struct, frozen=True):
     """In the order in which they are told."""
 
-    contacts: list[Contact]
+    contacts: list[ContactView]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from database.connections import Connection
 from registry import changes, store
-from registry.contacts import normal_contact, problems_of_contact
+from registry.contacts import ORDERS, normal_contact, problems_of_contact
 from registry.devices import check_facts
 from registry.enterprises import (
     LONGEST_NAME,
@@ -27,12 +27,12 @@ from registry.enterprises import (
 )
 from registry.errors import InTheWay, NotThere, Stale, refuse
 from registry.sql import load_queries
-from registry.views import Placed
+from registry.views import ContactView, Placed, as_contact
 from schemas.enterprises import Contact, District, Enterprise, Zone
 from schemas.entries import DeviceFacts
 from schemas.errors import ConfigError
 from schemas.identity import NAME
-from schemas.viewers import Act, NotNow, Viewer
+from schemas.viewers import Act, Viewer
 
 FACTS = ("rated_current_a", "period_s", "supply", "heat_class", "trade", "profiles", "out_of_service", "gateway")
 
@@ -40,7 +40,7 @@ _Q = load_queries()
 
 _enterprise = msgspec.json.Decoder(Enterprise)
 _zone = msgspec.json.Decoder(Zone)
-_contact = msgspec.json.Decoder(Contact)
+_contact = msgspec.json.Decoder(ContactView)
 _district = msgspec.json.Decoder(District)
 _facts = msgspec.json.Decoder(DeviceFacts)
 
@@ -119,45 +119,62 @@ def remove_zone(connection: Connection, viewer: Viewer, code: str, zone: str) ->
     changes.record(connection, viewer, "zone", code, zone, _zone.decode(held[0]), None)
 
 
-def put_contact(connection: Connection, viewer: Viewer, contact: Contact) -> Contact:
+def put_contact(connection: Connection, viewer: Viewer, contact: Contact, version: int | None) -> ContactView:
+    """At its place. Whoever has the name or the number of who was there keeps the id; else it is another person."""
     viewer.must(Act.CHANGE_CONTACTS)
-    contact = normal_contact(contact)
+    contact = normal_contact(as_contact(contact))
     refuse(problems_of_contact(contact))
+    code, order = contact.enterprise, contact.order
     row = structs.asdict(contact) | {"channels": list(contact.channels)}
-    _must_see(connection, viewer, contact.enterprise)
-    held = connection.execute(_Q["held_contact"], row).fetchone()
-    before = _contact.decode(held[0]) if held else None
-    if before != contact:
-        with _still_there(contact.enterprise):
-            connection.execute(_Q["put_contact"], row)
-        changes.record(connection, viewer, "contact", contact.enterprise, contact.order, before, contact)
-    return contact
+    _must_see(connection, viewer, code)
+    before = _held_contact(connection, code, order, version)
+    if before is None:
+        with _still_there(code):
+            added = connection.execute(_Q["add_contact"], row).fetchone()
+        if added is not None:
+            after = _contact.decode(added[0])
+            changes.record(connection, viewer, "contact", code, order, None, as_contact(after))
+            return after
+        before = _held_contact(connection, code, order, version)  # somebody was quicker
+        if before is None:
+            raise Stale("contact", str(order), 0)
+    if as_contact(before) == structs.replace(contact, id=before.id):
+        return before
+    changed = connection.execute(_Q["set_contact"], row).fetchone()
+    assert changed is not None, "it is held"
+    after = _contact.decode(changed[0])
+    changes.record(connection, viewer, "contact", code, order, as_contact(before), as_contact(after))
+    return after
 
 
-def swap_contacts(connection: Connection, viewer: Viewer, code: str, one: int, other: int) -> None:
-    """Each takes the other's place in the order."""
+def swap_contacts(
+    connection: Connection, viewer: Viewer, code: str, one: int, other: int, versions: tuple[int, int] | None
+) -> None:
+    """Each takes the other's place in the order, and stays who it is."""
     viewer.must(Act.CHANGE_CONTACTS)
     _must_see(connection, viewer, code)
-    held = {}
-    for order in sorted((one, other)):  # always in this order, so that two who swap the same do not wait for ever
-        row = {"enterprise": code, "order": order}
-        found = connection.execute(_Q["held_contact"], row).fetchone() if 0 < order < 100 else None
+    seen: dict[int, int | None] = dict(zip((one, other), versions or (None, None), strict=True))
+    held: dict[int, Contact] = {}
+    for order in sorted(seen):  # always in this order, so that two who swap the same do not wait for ever
+        found = _held_contact(connection, code, order, seen[order])
         if found is None:
             raise NotThere("contact", str(order))
-        held[order] = _contact.decode(found[0])
-    for order, contact in ((one, held[other]), (other, held[one])):
-        put_contact(connection, viewer, structs.replace(contact, order=order))
+        held[order] = as_contact(found)
+    if one == other:
+        return
+    connection.execute(_Q["swap_contacts"], {"enterprise": code, "one": one, "other": other})
+    for order, before in ((one, held[other]), (other, held[one])):
+        changes.record(connection, viewer, "contact", code, order, before, structs.replace(before, order=order))
 
 
-def remove_contact(connection: Connection, viewer: Viewer, code: str, order: int) -> None:
+def remove_contact(connection: Connection, viewer: Viewer, code: str, order: int, version: int | None) -> None:
     viewer.must(Act.CHANGE_CONTACTS)
     _must_see(connection, viewer, code)
-    row = {"enterprise": code, "order": order}
-    held = connection.execute(_Q["held_contact"], row).fetchone() if 0 < order < 100 else None
+    held = _held_contact(connection, code, order, version)
     if held is None:
         raise NotThere("contact", str(order))
-    connection.execute(_Q["remove_contact"], row)
-    changes.record(connection, viewer, "contact", code, order, _contact.decode(held[0]), None)
+    connection.execute(_Q["remove_contact"], {"enterprise": code, "order": order})
+    changes.record(connection, viewer, "contact", code, order, as_contact(held), None)
 
 
 def put_device(connection: Connection, viewer: Viewer, device: Placed, *, login: bool) -> str:
@@ -180,10 +197,7 @@ def put_device(connection: Connection, viewer: Viewer, device: Placed, *, login:
 
 
 def claim(connection: Connection, viewer: Viewer, device: Placed, *, login: bool) -> str:
-    """The password of its new login; empty when none was wanted.
-
-    An alarm that it has stays as it is, under its key: it was the device's before, by the same name.
-    """
+    """The password of its new login; empty when none was wanted."""
     viewer.must(Act.CONNECT_DEVICES)
     _check_device(connection, viewer, device)
     row = structs.asdict(device) | viewer.parameters()
@@ -224,7 +238,6 @@ def placed(facts: DeviceFacts, zone: str, name: str, name_en: str) -> Placed:
 
 
 def _add_device(connection: Connection, viewer: Viewer, device: Placed, login: bool) -> str:
-    _leave_alarms_alone(connection, viewer, device)
     facts = _facts_of(connection, device)
     password = store.add_device(connection, facts, login=login)
     connection.execute(_Q["place_device"], structs.asdict(device))
@@ -234,23 +247,6 @@ def _add_device(connection: Connection, viewer: Viewer, device: Placed, login: b
         name = f"{device.enterprise}/{device.device}"
         changes.record(connection, viewer, "login", device.enterprise, name, None, {"id": name})
     return password
-
-
-def _leave_alarms_alone(connection: Connection, viewer: Viewer, device: Placed) -> None:
-    """While a device has an open alarm, who directs none says where it hangs and what it is called, nothing more.
-
-    Facts choose the rules that judge it, so another one may withdraw the alarm; out of service it would tell nobody.
-    Raises NotNow.
-    """
-    if viewer.may(Act.DIRECT):
-        return
-    plain = Placed(enterprise=device.enterprise, device=device.device)
-    said = [field for field in FACTS if getattr(device, field) != getattr(plain, field)]
-    if said and connection.execute(_Q["has_open_alarm"], structs.asdict(device)).fetchone() == (True,):
-        raise NotNow(
-            f"{device.enterprise}/{device.device} has an open alarm, so its {said[0]} is not yours to say now.",
-            "Claim it with its zone and name alone; an administrator says the rest.",
-        )
 
 
 def _check_device(connection: Connection, viewer: Viewer, device: Placed) -> None:
@@ -295,6 +291,17 @@ def _must_see(connection: Connection, viewer: Viewer, code: str) -> None:
         or not connection.execute(_Q["enterprise_is_seen"], {"code": code, **viewer.parameters()}).fetchone()
     ):
         raise NotThere("enterprise", code)
+
+
+def _held_contact(connection: Connection, code: str, order: int, version: int | None) -> ContactView | None:
+    """Who is at that place, held until the transaction ends. Raises Stale when it is not at `version`."""
+    row = {"enterprise": code, "order": order}
+    found = connection.execute(_Q["held_contact"], row).fetchone() if order in ORDERS else None
+    held = _contact.decode(found[0]) if found else None
+    now = held.version if held else 0
+    if version is not None and version != now:
+        raise Stale("contact", str(order), now)
+    return held
 
 
 def _held_enterprise(connection: Connection, row: dict[str, Any], version: int | None) -> Enterprise | None:

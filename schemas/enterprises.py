@@ -66,6 +66,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
 
     enterprise: str
     order: int
+    """The place, which may change."""
     name: str
     duty: str = ""
     """What they are there: owner, safety officer, night guard."""
@@ -77,3 +78,5 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """When they may be called; empty: always. A red is told at any hour."""
     least: str = "orange"
     """Lowest warning grade that is told."""
+    id: int = 0
+    """The person's own number in the enterprise, made by the registry; 0: none yet. The order does not change it."""

@@ -64,7 +64,9 @@ class Register(msgspec.Struct, frozen=True):
             "contacts.csv": (Contact, self.contacts),
             "devices.csv": (DeviceRow, self.devices),
         }
-        return {name: _csv(msgspec.structs.fields(form), rows) for name, (form, rows) in tables.items()}
+        # The registry makes the ids of contacts.
+        fields = {form: [f for f in msgspec.structs.fields(form) if f.name != "id"] for form, _ in tables.values()}
+        return {name: _csv(fields[form], rows) for name, (form, rows) in tables.items()}
 
 
 def register(shops: Iterable[Shop]) -> Register:

@@ -60,6 +60,7 @@ ENDPOINTS: dict[str, Need] = {
     "PUT /api/v1/enterprises/{code}/zones/{zone}": Act.CHANGE_REGISTRY,
     "DELETE /api/v1/enterprises/{code}/zones/{zone}": Act.CHANGE_REGISTRY,
     "GET /api/v1/enterprises/{code}/contacts": Act.SEE_CONTACTS,
+    "GET /api/v1/enterprises/{code}/contacts/{order}": Act.SEE_CONTACTS,
     "PUT /api/v1/enterprises/{code}/contacts/{order}": Act.CHANGE_CONTACTS,
     "DELETE /api/v1/enterprises/{code}/contacts/{order}": Act.CHANGE_CONTACTS,
     "GET /api/v1/enterprises/{code}/preview": Act.SEE_ENTERPRISES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from alerting.views import AlarmDetail, Assignee, Message
 from console.acts import Acts
 from console.components.since import Since
 from console.pages import alarm_chart
-from console.pages.alarm_story import channel, quantity, reason, story, who
+from console.pages.alarm_story import channel, names_of, quantity, reason, story, who
 from console.pages.doing import Looking
 from console.pages.page import At, Page
 from console.pages.parts import act_button, badge, card, fact, grade_mark
@@ -48,8 +49,9 @@ class _View:
         self._key = key
         self._acts = Acts(at)
         self._detail: AlarmDetail
-        self._contacts: list[Contact] = []
-        self._names: dict[int, str] = {}
+        self._contacts: Sequence[Contact] = ()
+        self._former: Sequence[Contact] = ()
+        """Who was a contact before, for their names alone."""
         self._assignees: list[Assignee] = []
         self._pack: PackWords | None = None
         self._chart: ui.echart | None = None
@@ -62,8 +64,9 @@ class _View:
         at, services = self._at, self._at.services
         self._detail = await at.ask(services.people.show, at.viewer, self._key)
         if services.directory is not None and at.may(Act.SEE_CONTACTS):
-            self._contacts = await at.ask(services.directory.contacts, at.viewer, self._detail.alarm.enterprise)
-            self._names = {one.order: " ".join(filter(None, (one.name, one.duty))) for one in self._contacts}
+            enterprise = self._detail.alarm.enterprise
+            self._contacts = await at.ask(services.directory.contacts, at.viewer, enterprise)
+            self._former = await at.ask(services.directory.former_contacts, at.viewer, enterprise)
         if services.rules is not None and at.may(Act.SEE_RULES):
             self._pack = await at.ask(services.rules.words, at.viewer)
         if at.may(Act.DIRECT):
@@ -216,7 +219,7 @@ class _View:
             if at.may(Act.ACKNOWLEDGE):
                 self._comment()
             with ui.element("ol").classes("a-story"):
-                for moment in story(self._detail, words, self._names):
+                for moment in story(self._detail, words, self._names()):
                     with ui.element("li").classes(f"is-{moment.grade}" if moment.grade else ""):
                         ui.icon(moment.icon)
                         with ui.element("div"):
@@ -284,11 +287,12 @@ class _View:
                 ui.label(words("alarm.nobody_told")).classes("t-soft")
                 if said:
                     ui.label(reason(said, words)).classes("t-soft")
+            names = self._names()
             # People first: the journal is nobody, and keeps everything.
             for message in sorted(detail.notifications, key=lambda one: one.channel == "journal"):
                 with ui.element("div").classes("a-message"):
                     how = channel(message.channel, words)
-                    ui.label(f"{who(message.recipient, self._names, words)} · {how}").classes("a-contact-name")
+                    ui.label(f"{who(message.recipient, names, words)} · {how}").classes("a-contact-name")
                     ui.label(words("watch.reached." + _reached(message))).classes(f"w-heard is-{_reached(message)}")
                     Since(message.receipts[0].at_us, words, "time")
                     if message.text and message.channel != "journal":
@@ -323,6 +327,9 @@ class _View:
         self._head.refresh()
 
     # --- words ---
+
+    def _names(self) -> dict[str, str]:
+        return names_of(self._detail, [*self._former, *self._contacts], self._at.words)
 
     def _measure(self) -> str:
         words, alarm = self._at.words, self._detail.alarm

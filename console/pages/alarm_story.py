@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from alerting.contacts import contact_name, is_contact
 from alerting.views import AlarmDetail
 from console.rows import unit_word
 from console.words import Words
 from schemas.alarms import AlarmEvent, State
+from schemas.enterprises import Contact
 
 _HOPS = ("accepted", "delivered", "acknowledged")
 _ICONS = {
@@ -31,9 +33,9 @@ class Moment:
     """Of the engine's steps."""
 
 
-def story(detail: AlarmDetail, words: Words, names: Mapping[int, str]) -> list[Moment]:
-    """Newest first. names: of the enterprise's contacts, by their order, as far as the viewer may know them."""
-    moments = [*_steps(detail, words), *_told(detail, words, names), *_people(detail, words)]
+def story(detail: AlarmDetail, words: Words, names: Mapping[str, str]) -> list[Moment]:
+    """Newest first. names: of `names_of`."""
+    moments = [*_steps(detail, words), *_told(detail, words, names), *_people(detail, words, names)]
     return sorted(moments, key=lambda moment: -moment.at_us)
 
 
@@ -90,7 +92,7 @@ def _why(event: AlarmEvent, words: Words) -> str:
     return " · ".join(parts)
 
 
-def _told(detail: AlarmDetail, words: Words, names: Mapping[int, str]) -> Iterator[Moment]:
+def _told(detail: AlarmDetail, words: Words, names: Mapping[str, str]) -> Iterator[Moment]:
     for decision in detail.decisions:
         if not decision.told:
             yield Moment(
@@ -114,9 +116,10 @@ def _told(detail: AlarmDetail, words: Words, names: Mapping[int, str]) -> Iterat
                 )
 
 
-def _people(detail: AlarmDetail, words: Words) -> Iterator[Moment]:
+def _people(detail: AlarmDetail, words: Words, names: Mapping[str, str]) -> Iterator[Moment]:
     for one in detail.acknowledgements:
-        yield Moment(one.at_us, "done", words("alarm.story.acknowledged", by=one.by), one.note)
+        note = words("alarm.story.by_link", who=who(one.contact, names, words)) if one.contact else one.note
+        yield Moment(one.at_us, "done", words("alarm.story.acknowledged", by=one.by), note)
     for said in detail.comments:
         yield Moment(said.at_us, "chat", words("alarm.story.comment", by=said.by), said.text)
     for given in detail.assignments:
@@ -149,12 +152,19 @@ def reason(said: str, words: Words) -> str:
     return said
 
 
-def who(recipient: str, names: Mapping[int, str], words: Words) -> str:
-    """`contact:shop-1:2` is the enterprise's second contact: by name, where the viewer may know it."""
-    kind, _, order = recipient.rpartition(":")
-    if not kind.startswith("contact:") or not order.isdecimal():
-        return recipient
-    return names.get(int(order)) or words("alarm.contact", order=order)
+def names_of(detail: AlarmDetail, contacts: Iterable[Contact], words: Words) -> dict[str, str]:
+    """Contacts, by their names as recipients: by name, where the viewer may know it, else by their place in the order.
+
+    contacts: of the enterprise, now and before, as far as the viewer may see them.
+    """
+    places = {one.recipient: words("alarm.contact", order=one.place) for one in detail.alarm.heard if one.place}
+    known = {contact_name(one.enterprise, one.id): " ".join(filter(None, (one.name, one.duty))) for one in contacts}
+    return places | known
+
+
+def who(recipient: str, names: Mapping[str, str], words: Words) -> str:
+    """A contact who is none any more, and whom nobody names to this viewer, is said to be that."""
+    return names.get(recipient) or (words("alarm.contact_before") if is_contact(recipient) else recipient)
 
 
 def channel(name: str, words: Words) -> str:

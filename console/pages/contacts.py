@@ -1,6 +1,7 @@
 """Whom to call at an enterprise, in order; who may changes them, and sends them a test message.
 
-An open form stays as it is while others change the same list; who would overwrite their change is told so.
+An open form stays as it is while others change the same list; who would overwrite their change is told so, and sees it.
+Every act says which version it was meant for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from console.pages.forms import buttons, choice, field, form
 from console.pages.page import At
 from console.pages.parts import act_button, card
 from registry.contacts import LANGUAGES, LEAST, ORDERS
+from registry.errors import Stale
+from registry.views import ContactView
 from schemas.alarms import Grade, Kind
 from schemas.enterprises import Contact
 from schemas.viewers import Act
@@ -26,7 +29,7 @@ _KINDS = (Kind.FIRE, Kind.GAS, Kind.ELECTRICAL, Kind.FAULT, Kind.SILENCE)
 
 
 class ContactsCard:
-    def __init__(self, at: At, code: str, contacts: Sequence[Contact]) -> None:
+    def __init__(self, at: At, code: str, contacts: Sequence[ContactView]) -> None:
         self._at = at
         self._code = code
         self._contacts = list(contacts)
@@ -44,7 +47,7 @@ class ContactsCard:
             if self._at.services.trials is not None:
                 _Preview(self._at, self._code).draw()
 
-    def show(self, contacts: Sequence[Contact]) -> None:
+    def show(self, contacts: Sequence[ContactView]) -> None:
         """As they stand now; not under a form in which somebody types."""
         if list(contacts) != self._contacts and self._open is None:
             self._contacts = list(contacts)
@@ -69,7 +72,7 @@ class ContactsCard:
         elif self._may_change and len(self._contacts) < len(ORDERS):
             act_button(words("contacts.add"), partial(self._open_form, _ADD), icon="person_add", test="contact-add")
 
-    def _contact(self, place: int, contact: Contact) -> None:
+    def _contact(self, place: int, contact: ContactView) -> None:
         words = self._at.words
         with ui.element("div").classes("a-contact c-contact"):
             with ui.element("div"):
@@ -100,7 +103,7 @@ class ContactsCard:
         button.props["aria-label"] = button.props["title"] = self._at.words(key, name=contact.name)
         button.classes("c-tool")
 
-    def _form(self, contact: Contact | None) -> None:
+    def _form(self, contact: ContactView | None) -> None:
         words = self._at.words
         held = contact or Contact(enterprise=self._code, order=self._next(), name="", language=words.language)
         with form(partial(self._keep, contact), "c-form"):
@@ -133,7 +136,7 @@ class ContactsCard:
         self._open, self._refusal = None, ""
         self._list.refresh()
 
-    async def _keep(self, before: Contact | None, told: dict[str, str]) -> None:
+    async def _keep(self, before: ContactView | None, told: dict[str, str]) -> None:
         order = before.order if before is not None else self._next()
         held = before or Contact(enterprise=self._code, order=min(order, ORDERS[-1]), name="")
         meant = structs.replace(held, **{name: told.get(name, "") for name in _FIELDS})
@@ -141,17 +144,15 @@ class ContactsCard:
         async def put() -> None:
             directory = self._at.services.directory
             assert directory is not None
-            if await self._is_as_seen(held.order, before):
-                await self._at.ask(directory.put_contact, self._at.viewer, meant)
+            await self._at.ask(directory.put_contact, self._at.viewer, meant, before.version if before else 0)
 
         await self._try(put)
 
-    async def _remove(self, contact: Contact) -> None:
+    async def _remove(self, contact: ContactView) -> None:
         async def remove() -> None:
             directory = self._at.services.directory
             assert directory is not None
-            if await self._is_as_seen(contact.order, contact):
-                await self._at.ask(directory.remove_contact, self._at.viewer, self._code, contact.order)
+            await self._at.ask(directory.remove_contact, self._at.viewer, self._code, contact.order, contact.version)
 
         await self._try(remove)
 
@@ -159,8 +160,11 @@ class ContactsCard:
         async def swap() -> None:
             directory = self._at.services.directory
             assert directory is not None
-            one, other = self._contacts[place].order, self._contacts[place - 1].order
-            await self._at.ask(directory.swap_contacts, self._at.viewer, self._code, one, other)
+            one, other = self._contacts[place], self._contacts[place - 1]
+            await self._at.ask(
+                directory.swap_contacts, self._at.viewer, self._code, one.order, other.order,
+                (one.version, other.version),
+            )  # fmt: skip
 
         await self._try(swap)
 
@@ -173,22 +177,21 @@ class ContactsCard:
 
         await self._try(send)
 
-    async def _is_as_seen(self, order: int, seen: Contact | None) -> bool:
-        """Whether nobody has changed it meanwhile; if somebody has, that is said, and shown."""
-        now = {contact.order: contact for contact in await self._read()}.get(order)
-        if now == seen:
-            return True
-        self._refusal = self._at.words("contacts.changed_meanwhile")
-        return False
-
-    async def _read(self) -> list[Contact]:
+    async def _read(self) -> list[ContactView]:
         directory = self._at.services.directory
         assert directory is not None
         return await self._at.ask(directory.contacts, self._at.viewer, self._code)
 
     async def _try(self, act: Callable[[], Awaitable[None]]) -> None:
         self._said = self._refusal = ""
-        refusal = await do(self._at, act, "contacts.wrong")
+
+        async def unless_changed() -> None:
+            try:
+                await act()
+            except Stale:
+                self._refusal = self._at.words("contacts.changed_meanwhile")
+
+        refusal = await do(self._at, unless_changed, "contacts.wrong")
         self._refusal = refusal or self._refusal
         if refusal and self._open is not None:
             self._say_in_form()

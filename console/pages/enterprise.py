@@ -21,8 +21,8 @@ from console.pages.page import At, Page
 from console.pages.parts import act_button, card, fact, grade_mark, heading
 from console.pages.risk_parts import reasons, remedies, risk_mark, terms
 from registry.trades import trade_of
-from registry.views import Change, EnterpriseView
-from schemas.enterprises import Contact, Zone
+from registry.views import Change, ContactView, EnterpriseView
+from schemas.enterprises import Zone
 from schemas.hours import is_open_at
 from schemas.payloads import DeviceLine
 from schemas.viewers import Act
@@ -43,7 +43,7 @@ class _Known:
     risk: RiskView | None = None
     chapters: Sequence[RiskChapter] = ()
     devices: Sequence[DeviceLine] = ()
-    contacts: Sequence[Contact] = ()
+    contacts: Sequence[ContactView] = ()
     alarms: Sequence[WatchedAlarm] = ()
     changes: Sequence[Change] = ()
     own_rules: Sequence[tuple[str, str]] = ()

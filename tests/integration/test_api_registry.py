@@ -116,6 +116,33 @@ def test_zones_and_contacts_are_put_and_removed(ask: Ask) -> None:
     assert "13800138001" not in ask("GET", "/registry/changes", by="fitter").text
 
 
+def test_a_contact_is_changed_by_the_version_that_was_seen(ask: Ask) -> None:
+    """As an enterprise is: 412 for the second of two, and the first one's change stays."""
+    path = "/enterprises/noodles/contacts/1"
+    body = {"name": "王伟", "phone": "+8613800138000"}
+    seen = ask("GET", path, by="owner")
+    tag = seen.headers["ETag"]
+    assert (seen.json()["name"], seen.json()["id"], tag) == ("王伟", 1, '"1"')
+    assert ask("GET", "/enterprises/noodles/contacts", by="owner").json()["contacts"] == [seen.json()]
+    done = ask("PUT", path, by="owner", json={**body, "duty": "owner, day"}, headers={"If-Match": tag})
+    assert (done.status_code, done.headers["ETag"], done.json()["id"]) == (200, '"2"', 1)
+    again = ask("PUT", path, by="owner", json={**body, "duty": "cook"}, headers={"If-Match": tag})
+    assert (again.status_code, again.json()["error"]["code"]) == (412, "stale")
+    assert ask("PUT", path, by="owner", json=body, headers={"If-None-Match": "*"}).status_code == 412
+    assert ask("DELETE", path, by="owner", headers={"If-Match": tag}).status_code == 412
+    wrong = ask("PUT", path, by="owner", json=body, headers={"If-Match": 'W/"x"'})
+    assert (wrong.status_code, wrong.json()["error"]["field"]) == (400, "If-Match")
+    assert ask("GET", path, by="owner").json()["duty"] == "owner, day"
+    new = "/enterprises/noodles/contacts/2"
+    assert ask("GET", new, by="owner").status_code == 404
+    assert ask("PUT", new, by="owner", json=body, headers={"If-Match": '"1"'}).status_code == 412
+    made = ask("PUT", new, by="owner", json={"name": "李", "phone": "13800138001"}, headers={"If-None-Match": "*"})
+    assert (made.status_code, made.json()["id"]) == (200, 2)
+    gone = ask("DELETE", new, by="owner", headers={"If-Match": made.headers["ETag"]})
+    assert gone.status_code == 204
+    assert ask("GET", path, by="fitter").status_code == 403
+
+
 def test_a_device_that_speaks_is_claimed(ask: Ask, dsn: str) -> None:
     """Once, by who connects devices; with a login where one is wanted."""
     speak(dsn, "noodles", "box", "smoke")

@@ -14,7 +14,7 @@ from registry.directory import Directory
 from registry.errors import InTheWay, NotThere, Stale
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
-from registry.views import EVERYTHING, Wanted
+from registry.views import EVERYTHING, Wanted, as_contact
 from schemas.enterprises import Contact, District, Enterprise, Zone
 from schemas.entries import DeviceFacts, EntryKind, decode
 from schemas.errors import ConfigError, ServiceAway
@@ -119,7 +119,8 @@ def test_an_enterprise_is_read_as_it_was_written(directory: Directory) -> None:
     assert {name: getattr(seen, name) for name in Enterprise.__struct_fields__} == structs.asdict(NOODLES)
     assert (seen.district_name, seen.district_name_en, seen.version) == ("西湖区", "Xihu", 1)
     assert directory.zones(OWNER, "noodles") == [KITCHEN]
-    assert directory.contacts(OWNER, "noodles") == [WANG]
+    (wang,) = directory.contacts(OWNER, "noodles")
+    assert (as_contact(wang), wang.version) == (structs.replace(WANG, id=1), 1)
     assert directory.districts(OWNER) == [WEST]
     assert [one.code for one in directory.districts(DESK)] == ["330102", "330106"]
 
@@ -276,6 +277,80 @@ def test_contacts_change_places_both_or_neither(directory: Directory) -> None:
     with pytest.raises(NotAllowed):
         directory.swap_contacts(BUREAU, "noodles", 1, 2)
     assert [one.name for one in directory.contacts(OWNER, "noodles")] == ["李工", WANG.name]
+    changes = directory.changes(OWNER, "noodles").changes[:2]
+    moved = [(one.key, one.before and one.before["order"], one.after and one.after["id"]) for one in changes]
+    assert moved == [("2", 1, 1), ("1", 2, 2)], "who has moved, not what a place has become"
+
+
+def test_a_contact_stays_who_it_is_in_every_place_and_no_id_is_given_twice(directory: Directory, dsn: str) -> None:
+    """What was told to somebody is theirs: not of who takes their place, nor of who comes after they went."""
+
+    def ids() -> list[tuple[int, str, int]]:
+        return [(one.order, one.name, one.id) for one in directory.contacts(OWNER, "noodles")]
+
+    directory.put_contact(OWNER, structs.replace(WANG, order=2, name="李工", phone="+8613800138001"))
+    directory.swap_contacts(OWNER, "noodles", 1, 2)
+    assert ids() == [(1, "李工", 2), (2, "王伟", 1)]
+    directory.put_contact(OWNER, structs.replace(WANG, order=2, name="王玮"))
+    directory.put_contact(
+        OWNER, structs.replace(WANG, order=1, name="李工", phone="+8613800138009", duty="night guard")
+    )
+    assert ids() == [(1, "李工", 2), (2, "王玮", 1)], "one of both mended: the same person"
+    directory.put_contact(OWNER, structs.replace(WANG, order=2, name="赵", phone="+8613800138002"))
+    assert ids() == [(1, "李工", 2), (2, "赵", 3)], "another name and another number: another person"
+    directory.remove_contact(OWNER, "noodles", 2)
+    directory.put_contact(OWNER, structs.replace(WANG, order=2, name="钱", phone="+8613800138003"))
+    assert ids() == [(1, "李工", 2), (2, "钱", 4)]
+    former = {(one.id, one.name) for one in directory.former_contacts(OWNER, "noodles")}
+    assert former == {(1, "王玮"), (3, "赵")}
+    directory.remove_enterprise(HOUSE, "noodles")
+    directory.put_enterprise(HOUSE, NOODLES)
+    assert directory.put_contact(HOUSE, WANG).id == 5
+    assert directory.put_contact(HOUSE, structs.replace(WANG, enterprise="tailor")).id == 1, "each has its own"
+
+
+def test_of_two_who_change_one_contact_the_second_is_told(directory: Directory) -> None:
+    """As of an enterprise: the version that was seen, and what the first one did stays."""
+    seen = directory.contacts(OWNER, "noodles")[0]
+    mended = directory.put_contact(OWNER, structs.replace(seen, duty="night guard"), seen.version)
+    assert mended.version > seen.version
+    for change in (
+        lambda: directory.put_contact(OWNER, structs.replace(seen, duty="cook"), seen.version),
+        lambda: directory.put_contact(OWNER, seen, 0),
+        lambda: directory.put_contact(OWNER, structs.replace(seen, order=2), seen.version),
+        lambda: directory.remove_contact(OWNER, "noodles", 1, seen.version),
+    ):
+        with pytest.raises(Stale):
+            change()
+    assert directory.contacts(OWNER, "noodles") == [mended]
+    assert directory.put_contact(OWNER, mended, mended.version) == mended, "what is the same is no change"
+    other = directory.put_contact(OWNER, structs.replace(WANG, order=2, name="李工", phone="+8613800138001"), 0)
+    directory.swap_contacts(OWNER, "noodles", 1, 2, (mended.version, other.version))
+    with pytest.raises(Stale):
+        directory.swap_contacts(OWNER, "noodles", 1, 2, (mended.version, other.version))
+    with pytest.raises(Stale):
+        directory.put_contact(OWNER, mended, mended.version)
+    assert [one.name for one in directory.contacts(OWNER, "noodles")] == ["李工", "王伟"]
+    directory.remove_contact(OWNER, "noodles", 2, directory.contact(OWNER, "noodles", 2).version)
+    with pytest.raises(NotThere):
+        directory.contact(OWNER, "noodles", 2)
+
+
+def test_a_console_of_before_numbers_contacts_too(directory: Directory, dsn: str) -> None:
+    """While a house is upgraded, one writes places over each other: nobody is taken for another by that."""
+    put = """
+        INSERT INTO contacts (enterprise, "order", name, phone) VALUES ('noodles', %s, %s, %s)
+        ON CONFLICT (enterprise, "order") DO UPDATE SET name = excluded.name, phone = excluded.phone
+    """
+    with psycopg.connect(dsn) as connection:
+        connection.execute(put, (2, "李工", "+8613800138001"))
+    before = directory.contacts(OWNER, "noodles")
+    with psycopg.connect(dsn) as connection:  # as it swapped two
+        connection.execute(put, (1, "李工", "+8613800138001"))
+        connection.execute(put, (2, "王伟", "+8613800138000"))
+    after = directory.contacts(OWNER, "noodles")
+    assert len({one.id for one in (*before, *after)}) == 4
+    assert min(one.version for one in after) > max(one.version for one in before)
 
 
 def test_a_phone_number_is_kept_in_one_form(directory: Directory) -> None:
@@ -409,7 +484,7 @@ def test_names_of_the_world_are_kept_as_they_are(directory: Directory) -> None:
         directory.put_district(HOUSE, District("11", name))
         assert directory.districts(HOUSE)[0].name == name
     contact = Contact(enterprise="tailor", order=1, name="<script>", channels=("journal",))
-    assert directory.put_contact(HOUSE, contact) == contact
+    assert as_contact(directory.put_contact(HOUSE, contact)) == structs.replace(contact, id=1)
     assert TAILOR.code == "tailor"
 
 

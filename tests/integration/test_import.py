@@ -21,6 +21,7 @@ from registry.directory import Directory
 from registry.importing import read
 from registry.logins import KnownLogins
 from registry.store import LoginFollower
+from registry.views import as_contact
 from schemas.entries import DeviceFacts, EntryKind, decode
 from schemas.viewers import NotAllowed, Role, Viewer
 from sensors_sim.register import register
@@ -179,7 +180,57 @@ def test_everything_is_exported_and_imported_unchanged(directory: Directory, dsn
     assert ["".join(directory.export(HOUSE, sort)) for sort in Sort] == files
     assert directory.enterprise(HOUSE, "bar").name == BAR.name
     assert directory.zones(HOUSE, "noodles") == [KITCHEN]
-    assert directory.contacts(HOUSE, "noodles") == [WANG]
+    (wang,) = directory.contacts(HOUSE, "noodles")
+    assert as_contact(wang) == structs.replace(WANG, id=1)
+
+
+CONTACTS = "enterprise,order,name,phone\n"
+
+
+def whose(directory: Directory) -> list[tuple[int, str, int]]:
+    return [(one.order, one.name, one.id) for one in directory.contacts(HOUSE, "noodles")]
+
+
+def test_a_file_in_another_order_leaves_everybody_who_they_are(directory: Directory) -> None:
+    """Contacts were known by their place: a new order in a spreadsheet made each the one before."""
+    take(directory, CONTACTS + "noodles,2,李工,13800138001\nnoodles,3,赵,13800138002\n")
+    assert whose(directory) == [(1, "王伟", 1), (2, "李工", 2), (3, "赵", 3)]
+    turned = take(
+        directory, CONTACTS + "noodles,1,赵,13800138002\nnoodles,2,王伟,13800138000\nnoodles,3,李工,13800138001\n"
+    )
+    assert counts(turned) == [(0, 3, 0, 0)]
+    assert whose(directory) == [(1, "赵", 3), (2, "王伟", 1), (3, "李工", 2)]
+    moved = directory.changes(HOUSE).changes[2]
+    assert moved.before is not None and moved.after is not None
+    assert (moved.before["id"], moved.before["order"], moved.after["order"]) == (3, 3, 1)
+    assert moved.before["duty"] == moved.after["duty"]
+    # Somebody new in front; the one who is not in the file stays where he is.
+    take(directory, CONTACTS + "noodles,1,钱,13800138003\nnoodles,2,赵,13800138002\n")
+    assert whose(directory) == [(1, "钱", 4), (2, "赵", 3), (3, "李工", 2)]
+    # One of name and number mended at the same place; a file without numbers.
+    take(directory, CONTACTS + "noodles,1,钱,13800138009\nnoodles,2,赵工,13800138002\n")
+    take(directory, "enterprise,order,name,channels\nnoodles,3,李工程师,journal\nnoodles,2,赵工,journal\n")
+    assert whose(directory) == [(1, "钱", 4), (2, "赵工", 3), (3, "李工程师", 2)]
+    assert directory.contacts(HOUSE, "noodles")[2].phone == "+8613800138001"
+    # The same person a second time, at the end: who has a place keeps it.
+    take(directory, CONTACTS + "noodles,9,钱,13800138009\n")
+    assert whose(directory) == [(1, "钱", 4), (2, "赵工", 3), (3, "李工程师", 2), (9, "钱", 5)]
+
+
+def test_a_file_with_ids_says_who_is_meant(directory: Directory) -> None:
+    """As an export has them: even who has another number, and another place, is the same."""
+    take(directory, CONTACTS + "noodles,2,李工,13800138001\n")
+    head = "enterprise,order,name,phone,id\n"
+    take(directory, head + "noodles,1,李工,13800138007,2\nnoodles,2,王伟,13800138000,1\n")
+    assert whose(directory) == [(1, "李工", 2), (2, "王伟", 1)]
+    # An id that nobody has is given as it is said, once; others are made behind it.
+    take(directory, head + "noodles,3,赵,13800138002,40\nnoodles,4,钱,13800138003,40\nnoodles,5,孙,13800138004,\n")
+    assert whose(directory)[2] == (3, "赵", 40)
+    assert {id_ for _, _, id_ in whose(directory)} == {1, 2, 40, 41, 42}
+    wrong = take(directory, head + "noodles,6,周,13800138005,-1\n")
+    assert [(one.column, one.what) for one in wrong.problems] == [("id", "-1 is not the number of a contact.")]
+    again = take(directory, "".join(directory.export(HOUSE, Sort.CONTACTS)))
+    assert counts(again) == [(0, 0, 5, 0)]
 
 
 def test_a_large_file_with_every_tenth_row_wrong_is_staged_not_held(directory: Directory) -> None:

@@ -55,6 +55,7 @@ CONTACTS = st.builds(
     language=st.sampled_from(["zh", "en"]),
     hours=HOURS,
     least=st.sampled_from(["blue", "yellow", "orange", "red"]),
+    id=st.integers(0, 2**31 - 1),
 ).map(normal_contact)
 DEVICES = st.builds(
     Placed,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from alerting.contacts import Contact, Contacts, contact_name, contact_of, is_contact, order_of
+from alerting.contacts import Contact, Contacts, contact_name, contact_of, id_of_contact, is_contact
 from alerting.ladder import AROUND_S, ROUNDS, Ladder, Move, answer_us, next_step
 from alerting.life import Alarm, Suppression, acknowledge, fold
 from alerting.plan import STORM_S, plan
@@ -20,8 +20,11 @@ NIGHT = "Mo-Su 08:00-18:00"
 """START_US is 22:13 in Shanghai."""
 
 
-def contact(order: int, *, hours: str = "", least: Grade = O) -> Contact:
-    recipient = Recipient(contact_name("shop-1", order), "sms", least, timezone="Asia/Shanghai", phone="+8610000000001")
+def contact(order: int, *, id_: int = 0, hours: str = "", least: Grade = O) -> Contact:
+    """id_: the same as the place, if not said."""
+    recipient = Recipient(
+        contact_name("shop-1", id_ or order), "sms", least, timezone="Asia/Shanghai", phone="+8610000000001"
+    )
     return Contact(recipient, order, f"No. {order}", hours)
 
 
@@ -75,8 +78,15 @@ def said(alarm: Alarm, contacts: Contacts, ladder: Ladder) -> tuple[Move, int | 
         # Who wants reds alone is not called for an orange.
         (O, Contacts((contact(1), contact(2, least=R))), ladder(1, grade=O, after_s=180), Move.WAIT, AROUND_S - 180),
         (O, Contacts((contact(1, least=R),)), ladder(grade=O, after_s=180), Move.STOP, None),
-        # Somebody new in the list has their turn first.
+        # Somebody new in the list has their turn first, and does not hold up the others' round.
         (R, Contacts((contact(1), contact(2), contact(4))), ladder(1, 2, 1), Move.CALL, 4),
+        (R, Contacts((contact(1), contact(2), contact(4))), ladder(1, 2, 1, 4), Move.CALL, 2),
+        (R, Contacts((contact(1), contact(2), contact(4))), ladder(1, 2, 1, 4, 2), Move.WAIT, AROUND_S - 60),
+        # A contact is the same in another place: who has not been asked yet is next, in the order as it is now.
+        (R, Contacts((contact(1, id_=2), contact(2, id_=1), contact(3))), ladder(1), Move.CALL, 1),
+        (R, Contacts((contact(1, id_=3), contact(2, id_=2), contact(3, id_=1))), ladder(1, 2), Move.CALL, 1),
+        # And one who was put into the place of another is not that other.
+        (R, Contacts((contact(1, id_=4), contact(2))), ladder(1, 2), Move.CALL, 1),
         # The contacts are gone.
         (R, Contacts(), ladder(1), Move.STOP, None),
     ],
@@ -169,7 +179,7 @@ def test_no_number_is_shown() -> None:
 
 
 def test_names_of_contacts() -> None:
-    assert is_contact(contact_name("shop-1", 12)) and order_of(contact_name("shop:1", 12)) == 12
+    assert is_contact(contact_name("shop-1", 12)) and id_of_contact(contact_name("shop:1", 12)) == 12
     assert not is_contact("ops")
     with pytest.raises(ValueError, match="ops is not a contact"):
-        order_of("ops")
+        id_of_contact("ops")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerting.views import Acknowledgement, AlarmDetail, Comment, Decision, Message, Stamped
+from alerting.views import Acknowledgement, AlarmDetail, Comment, Decision, Heard, Message, Stamped
 from console.pages.alarm_chart import axis, baseline, limits, options, thinned
-from console.pages.alarm_story import quantity, reason, span, story, who
+from console.pages.alarm_story import names_of, quantity, reason, span, story, who
 from console.words import words_of
 from schemas.alarms import Grade, State
+from schemas.enterprises import Contact
 from tests.alerting_world import START_US, US, event
 from tests.unit.test_console_rows import alarm
 
@@ -39,7 +40,7 @@ def detail(**more: Any) -> AlarmDetail:
 
 def test_a_story_is_told_newest_first_with_every_act_and_the_furthest_hop() -> None:
     """`Sent` and `accepted` of a message that has arrived are noise."""
-    told = [moment.title for moment in story(detail(), EN, {2: "Wang, owner"})]
+    told = [moment.title for moment in story(detail(), EN, {"contact:shop-1:2": "Wang, owner"})]
     assert told == [
         "Over; it waits for a reset",
         "officer",
@@ -47,7 +48,7 @@ def test_a_story_is_told_newest_first_with_every_act_and_the_furthest_hop() -> N
         "Message has reached Wang, owner (SMS)",
         "Raised as Red",
     ]
-    assert story(detail(), EN, {})[3].title == "Message has reached contact 2 (SMS)"
+    assert story(detail(), EN, {})[3].title == "Message has reached a former contact (SMS)"
     assert story(detail(), EN, {})[1].text == "<b>smoke</b> seen"
 
 
@@ -59,10 +60,22 @@ def test_a_raise_says_what_was_measured_and_by_which_rule() -> None:
 
 
 def test_who_was_told_is_a_name_or_a_place_in_the_order() -> None:
-    """Only who may see contacts is given their names."""
-    assert who("contact:shop-1:3", {3: "Li"}, EN) == "Li"
-    assert who("contact:shop-1:3", {}, ZH) == "联系人 3"
-    assert who("journal", {}, EN) == "journal"
+    """Only who may see contacts is given their names; the place is the one that the contact has now, not its id."""
+    heard = [Heard("contact:shop-1:7", "sms", "accepted", START_US, place=2), Heard("journal", "journal", "sent", 1)]
+    told = detail(alarm=alarm("a", heard=heard))
+    li = Contact(enterprise="shop-1", order=2, id=7, name="Li", duty="guard")
+    assert who("contact:shop-1:7", names_of(told, [li], EN), EN) == "Li guard"
+    assert who("contact:shop-1:7", names_of(told, [], ZH), ZH) == "联系人 2"
+    assert who("contact:shop-1:3", names_of(told, [li], ZH), ZH) == "原联系人"
+    assert who("journal", names_of(told, [], EN), EN) == "journal"
+
+
+def test_a_contact_who_answered_by_the_link_is_named_as_of_then() -> None:
+    """The line said the recipient's name for the program in place of what the person had written."""
+    answered = [Acknowledgement(1, 1, "Wang Li", "", START_US + 20 * US, "contact:shop-1:7")]
+    (said,) = [one for one in story(detail(acknowledgements=answered), EN, {"contact:shop-1:7": "contact 2"})
+               if one.icon == "done"]  # fmt: skip
+    assert (said.title, said.text) == ("Acknowledged by Wang Li", "by the link of the message to contact 2")
 
 
 def test_reasons_are_words_and_unknown_ones_stay_as_they_are() -> None:
