@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from alerting.people import ASKED, NotPossible, UnknownAlarm
+from alerting.people import ASKED, UnknownAlarm
+from console.refusals import refusal, word
 from schemas.errors import ServiceAway, TocsinError
 from schemas.viewers import NotAllowed
 
@@ -32,26 +33,22 @@ class Acts:
             at.reader.expired()
             return words("acts.expired")
         try:
-            refusal = await self._do(
+            refused = await self._do(
                 str(asked.get("act", "")),
                 str(asked.get("key", "")),
                 int(asked["step"]) if isinstance(asked.get("step"), int) else None,
                 str(asked.get("note", ""))[:LONGEST_NOTE].replace("\0", ""),
                 str(asked.get("id", ""))[:100],
             )
-            if not refusal:
+            if not refused:
                 at.reader.done(str(asked.get("act", "")))
-            return refusal
+            return refused
         except UnknownAlarm:
             return words("acts.gone")
-        except NotAllowed:
-            return words("acts.not_allowed")
-        except NotPossible as error:
-            return words("acts.not_possible", why=error.what)
-        except ServiceAway:
-            return words("acts.away")
+        except (NotAllowed, ServiceAway) as error:
+            return refusal(error, words)
         except TocsinError as error:
-            return words("acts.not_possible", why=error.what)
+            return words("acts.not_possible", why=refusal(error, words))
 
     async def _do(self, act: str, key: str, step: int | None, note: str, id_: str) -> str:
         at, people = self._at, self._at.services.people
@@ -73,7 +70,7 @@ class Acts:
             if command.standing == ASKED:
                 return at.words("acts.still_asked")
             if command.standing != "accepted":
-                return at.words("acts.reset_refused", why=command.reason)
+                return at.words("acts.reset_refused", why=word(command.reason, at.words))
         else:
             return at.words("acts.unknown")
         return ""

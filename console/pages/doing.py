@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nicegui import background_tasks, context, ui
 
 from alerting.trials import UnknownPlace
+from console.refusals import refusal
 from ingest.payloads import UnknownDevice, UnknownMessage
 from registry.errors import NotThere
 from schemas.errors import ConfigError, ServiceAway, TocsinError
@@ -32,17 +33,15 @@ async def do(at: At, act: Callable[[], Awaitable[object]], wrong: str = "") -> s
         return words("acts.expired")
     try:
         await act()
-    except NotAllowed:
-        return words("acts.not_allowed")
-    except ServiceAway:
-        return words("acts.away")
+    except (NotAllowed, ServiceAway) as error:
+        return refusal(error, words)
     except GONE:
         return words("frame.not_there")
     except ConfigError as error:
         key = f"{wrong}.{error.field}"
-        return words(key) if key in words else f"{error.what} {error.mend}".strip()
+        return words(key) if key in words else refusal(error, words)
     except TocsinError as error:
-        return words("acts.not_possible", why=f"{error.what} {error.mend}".strip())
+        return words("acts.not_possible", why=refusal(error, words))
     return ""
 
 

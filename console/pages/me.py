@@ -14,11 +14,12 @@ from nicegui import ui
 from console.components.since import Since
 from console.pages.page import At, Page
 from console.pages.parts import act_button, badge, card, fact, heading
+from console.refusals import refusal
 from registry.account_rows import Account, Key, UnknownAccount
 from registry.accounts import LockedOut, LoginRefused
 from registry.audit import AuditPage
-from schemas.errors import ConfigError, ServiceAway
-from schemas.viewers import Act, NotAllowed, Role
+from schemas.errors import TocsinError
+from schemas.viewers import Act, Role
 
 _LINK_LASTS_S = 15 * 60
 
@@ -266,14 +267,10 @@ class _Me:
             self._refusal = words("me.wrong_password")
         except LockedOut as error:
             self._refusal = words("login.locked", seconds=error.wait_s)
-        except NotAllowed:
-            self._refusal = words("acts.not_allowed")
         except UnknownAccount:
             self._refusal = words("frame.not_there")
-        except ServiceAway:
-            self._refusal = words("acts.away")
-        except ConfigError as error:
-            self._refusal = " ".join(filter(None, (error.what, error.mend)))
+        except TocsinError as error:
+            self._refusal = refusal(error, words)
         self._said.refresh()
         if self._me is not None:
             self._key_list.refresh()
