@@ -214,6 +214,10 @@ SELECT tocsin_sees(%(enterprise)s, %(sees_all)s, %(sees_districts)s, %(sees_ente
 -- Whether a device has spoken.
 SELECT true FROM device_sensors WHERE enterprise = %(enterprise)s AND device = %(device)s;
 
+-- name: has_open_alarm
+-- Whether a device has an alarm that is not over.
+SELECT EXISTS (SELECT FROM alarms WHERE enterprise = %(enterprise)s AND device = %(device)s AND open);
+
 -- name: trade_of
 -- An enterprise's trade.
 SELECT trade FROM enterprises WHERE code = %(enterprise)s;

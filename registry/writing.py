@@ -32,7 +32,7 @@ from schemas.enterprises import Contact, District, Enterprise, Zone
 from schemas.entries import DeviceFacts
 from schemas.errors import ConfigError
 from schemas.identity import NAME
-from schemas.viewers import Act, Viewer
+from schemas.viewers import Act, NotNow, Viewer
 
 FACTS = ("rated_current_a", "period_s", "supply", "heat_class", "trade", "profiles", "out_of_service", "gateway")
 
@@ -197,7 +197,10 @@ def put_device(connection: Connection, viewer: Viewer, device: Placed, *, login:
 
 
 def claim(connection: Connection, viewer: Viewer, device: Placed, *, login: bool) -> str:
-    """The password of its new login; empty when none was wanted."""
+    """The password of its new login; empty when none was wanted.
+
+    An alarm that it has stays as it is, under its key: it was the device's before, by the same name.
+    """
     viewer.must(Act.CONNECT_DEVICES)
     _check_device(connection, viewer, device)
     row = structs.asdict(device) | viewer.parameters()
@@ -238,6 +241,7 @@ def placed(facts: DeviceFacts, zone: str, name: str, name_en: str) -> Placed:
 
 
 def _add_device(connection: Connection, viewer: Viewer, device: Placed, login: bool) -> str:
+    _leave_alarms_alone(connection, viewer, device)
     facts = _facts_of(connection, device)
     password = store.add_device(connection, facts, login=login)
     connection.execute(_Q["place_device"], structs.asdict(device))
@@ -247,6 +251,23 @@ def _add_device(connection: Connection, viewer: Viewer, device: Placed, login: b
         name = f"{device.enterprise}/{device.device}"
         changes.record(connection, viewer, "login", device.enterprise, name, None, {"id": name})
     return password
+
+
+def _leave_alarms_alone(connection: Connection, viewer: Viewer, device: Placed) -> None:
+    """While a device has an open alarm, who directs none says where it hangs and what it is called, nothing more.
+
+    Facts choose the rules that judge it, so another one may withdraw the alarm; out of service it would tell nobody.
+    Raises NotNow.
+    """
+    if viewer.may(Act.DIRECT):
+        return
+    plain = Placed(enterprise=device.enterprise, device=device.device)
+    said = [field for field in FACTS if getattr(device, field) != getattr(plain, field)]
+    if said and connection.execute(_Q["has_open_alarm"], structs.asdict(device)).fetchone() == (True,):
+        raise NotNow(
+            f"{device.enterprise}/{device.device} has an open alarm, so its {said[0]} is not yours to say now.",
+            "Claim it with its zone and name alone; an administrator says the rest.",
+        )
 
 
 def _check_device(connection: Connection, viewer: Viewer, device: Placed) -> None:
