@@ -51,12 +51,13 @@ def add_contact(
 ) -> str:
     """Returns its name as a recipient."""
     with psycopg.connect(dsn) as connection:
-        connection.execute(
+        made = connection.execute(
             'INSERT INTO contacts (enterprise, "order", name, phone, language, hours, least)'
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
             [enterprise, order, name or f"联系人{order}", phone or f"+86100000000{order:02}", language, hours, least],
-        )
-    return f"contact:{enterprise}:{order}"
+        ).fetchone()
+    assert made is not None
+    return f"contact:{enterprise}:{made[0]}"
 
 
 class Watch:
@@ -99,7 +100,7 @@ class Watch:
         self.desk.run()
 
     def called(self) -> list[str]:
-        """Places of the contacts, in the order in which messages went to them."""
+        """Ids of the contacts, in the order in which messages went to them."""
         return [message.recipient.rpartition(":")[2] for message in self.sms.sent]
 
     def acknowledge(self, step: int = 1, by: str = "Li Wei") -> None:

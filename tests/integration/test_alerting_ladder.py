@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import psycopg
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
+import alerting.contacts
+from alerting import whereabouts
 from alerting.ladder import ROUNDS
 from alerting.ledger import Arrived, put_arrived
 from alerting.metrics import AlertingMetrics
@@ -13,10 +18,14 @@ from alerting.moving import move_alarms
 from alerting.ports import Answer, Arrival, Outcome, Tracked
 from alerting.routes import Recipient, Routes
 from alerting.tracking import Tracking
+from registry.directory import Directory
+from registry.importing import read
 from schemas.alarms import Grade, State
+from schemas.enterprises import Contact
 from schemas.notifications import Part
+from schemas.viewers import house
 from tests.alerting_world import HeldChannel, event
-from tests.people_world import add_contact, settle, watch
+from tests.people_world import Watch, add_contact, settle, watch
 from tests.waiting import until
 
 OPS = Routes((Recipient("ops", "held"),))
@@ -200,6 +209,102 @@ def test_a_contact_who_is_gone_is_not_told_again(shop: str) -> None:
         w.tell(event(State.CLEARED, Grade.RED, step=2))
         w.turn(60)
     assert w.called() == ["1", "3", "3"]
+
+
+def numbers_of(w: Watch) -> list[str]:
+    """The last digits of the numbers that are texted from now on, in order."""
+    numbers: list[str] = []
+    send = w.sms.send
+    w.sms.send = lambda to, messages: (numbers.append(to.phone[-2:]), send(to, messages))[1]  # type: ignore[method-assign, assignment]
+    return numbers
+
+
+def test_contacts_that_change_places_on_the_way_are_called_once_each(shop: str) -> None:
+    """They were known by their place: after a swap the first was called again, and the second never."""
+    with watch(shop) as w:
+        numbers, directory = numbers_of(w), Directory(shop)
+        w.tell(RED)
+        directory.swap_contacts(house(), "shop-1", 1, 2)
+        w.turn(60)
+        directory.swap_contacts(house(), "shop-1", 2, 3)
+        w.turn(60)
+        assert numbers == ["01", "02", "03"]
+        # Around again, in the order as it is now.
+        for _ in range(7):
+            w.turn(60)
+        assert numbers[3:] == ["02", "03", "01"]
+        w.tell(event(State.CLEARED, Grade.RED, step=2))
+        w.turn(60)
+        assert sorted(numbers[6:]) == ["01", "02", "03"], "the all-clear goes to those who were told"
+        directory.close()
+
+
+def test_who_comes_into_the_place_of_another_is_not_that_other(shop: str) -> None:
+    """The first went after the call, and whoever came for them was taken to have been called."""
+    with watch(shop) as w:
+        numbers, directory = numbers_of(w), Directory(shop)
+        w.tell(RED)
+        directory.remove_contact(house(), "shop-1", 1)
+        w.turn(60)
+        new = Contact(enterprise="shop-1", order=1, name="新人", phone="+8610000000009")
+        assert directory.put_contact(house(), new).id == 4
+        w.turn(60)
+        w.turn(60)
+        assert numbers == ["01", "02", "09", "03"]
+        # Another person written over a place: with another name and another number.
+        directory.put_contact(house(), structs.replace(new, order=2, name="夜班", phone="+8610000000008"))
+        w.turn(60)
+        assert numbers[4:] == ["08"]
+        directory.close()
+
+
+def test_a_file_in_another_order_is_imported_on_the_way(shop: str) -> None:
+    """The house's spreadsheet is sorted anew while it burns."""
+    with watch(shop) as w:
+        numbers, directory = numbers_of(w), Directory(shop)
+        w.tell(RED)
+        rows = ("shop-1,1,联系人3,+8610000000003", "shop-1,2,联系人1,+8610000000001", "shop-1,3,联系人2,+8610000000002")
+        file = "\n".join(("enterprise,order,name,phone", *rows))
+        report, _ = directory.apply(house(), read("contacts.csv", file.encode()))
+        directory.close()
+        assert report.imported
+        w.turn(60)
+        w.turn(60)
+        assert numbers == ["01", "03", "02"]
+
+
+def test_desks_of_before_and_of_now_name_everybody_alike(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a house is upgraded both climb: a desk of before knows places alone, and is given the ids for them."""
+
+    def of_before(entry: Contact, timezone: str, channels: Collection[str]) -> alerting.contacts.Contact | None:
+        return alerting.contacts.contact_of(structs.replace(entry, id=entry.order), timezone, channels)
+
+    def by_a_desk_of_before(w: Watch) -> None:
+        with monkeypatch.context() as before:
+            query = (
+                "SELECT * FROM tocsin_whereabouts(%(partition)s, %(after)s, %(limit)s, %(enterprises)s, %(devices)s)"
+            )
+            before.setitem(whereabouts._Q, "whereabouts", query)
+            before.setattr(whereabouts, "contact_of", of_before)
+            w.restart()
+            w.turn(60)
+        w.restart()
+
+    with watch(shop) as w:
+        directory = Directory(shop)
+        w.tell(RED)
+        directory.swap_contacts(house(), "shop-1", 1, 2)
+        by_a_desk_of_before(w)
+        directory.swap_contacts(house(), "shop-1", 1, 3)
+        w.turn(60)
+        assert w.called() == ["1", "2", "3"]
+        w.turn(240)
+        by_a_desk_of_before(w)
+        directory.swap_contacts(house(), "shop-1", 1, 2)
+        by_a_desk_of_before(w)
+        w.turn(60)
+        assert sorted(w.called()[3:]) == ["1", "2", "3"]
+        directory.close()
 
 
 def test_a_ladder_goes_on_in_another_partition(shop: str) -> None:

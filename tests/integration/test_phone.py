@@ -16,6 +16,8 @@ from msgspec import structs
 from alerting import links
 from alerting.answering import Answering
 from alerting.composer import Reply
+from alerting.lists import Wanted
+from alerting.people import People
 from alerting.secret import LINKS, house_secret
 from console.guard import Guard
 from console.phone import make_phone
@@ -213,7 +215,9 @@ def test_a_link_that_is_not_good_says_whom_to_call_and_nothing_else(w: Watch, ph
     assert acknowledged(w) == []
 
 
-def test_who_is_a_contact_no_more_does_not_answer_in_the_next_ones_name(w: Watch, phone: Phone, dsn: str) -> None:
+def test_a_contact_in_another_place_answers_by_the_same_link_and_under_the_same_name(
+    w: Watch, phone: Phone, dsn: str
+) -> None:
     """Their places in the order were swapped, and the link of the first acknowledged under the name of the second."""
     w.tell(RED)
     w.turn(60)
@@ -221,6 +225,54 @@ def test_who_is_a_contact_no_more_does_not_answer_in_the_next_ones_name(w: Watch
     directory.swap_contacts(officer, "shop-1", 1, 2)
     directory.close()
     with psycopg.connect(dsn) as connection:  # the registry's time is the machine's, the house's that of the test
+        connection.execute("UPDATE registry_changes SET at = to_timestamp(%s / 1e6)", [w.clock() + US])
+    assert "已由您（李伟）确认" in phone.tap(link_of(w, 0)).text
+    assert "has acknowledged" in phone.get(link_of(w, 1)).text and "You (" not in phone.get(link_of(w, 1)).text
+    assert acknowledged(w) == [("李伟", 1)]
+
+
+def test_which_contact_has_answered_stands_with_it_and_in_the_log_of_acts(w: Watch, phone: Phone, dsn: str) -> None:
+    """A name alone may be an account's, or another contact's; and it is the name as of then, whatever comes after."""
+    w.tell(RED)
+    phone.tap(link_of(w))
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE contacts SET name = '李玮' WHERE id = 1")
+    assert w.rows("SELECT by, contact, note FROM acknowledgements") == [("李伟", "contact:shop-1:1", "")]
+    acts = w.rows("SELECT who, act, detail, enterprise FROM audit_log")
+    assert acts == [("李伟", "acknowledge", "contact:shop-1:1", "shop-1")]
+    people = People(dsn, w.clock)
+    (shown,) = people.list_alarms(house(), Wanted()).alarms
+    (answer,) = people.show(house(), shown.key).acknowledgements
+    assert (answer.by, answer.contact) == ("李伟", "contact:shop-1:1")
+    people.acknowledge(house("officer"), shown.key)
+    assert [one.contact for one in people.show(house(), shown.key).acknowledgements] == ["contact:shop-1:1", ""]
+    people.close()
+    kept = w.rows(
+        "SELECT (SELECT jsonb_agg(a) FROM audit_log a)::text || (SELECT jsonb_agg(k) FROM acknowledgements k)::text"
+    )
+    assert "8610000" not in kept[0][0], "no number stands in it"
+
+
+def test_of_two_with_one_name_the_page_knows_who_has_it(w: Watch, phone: Phone, dsn: str) -> None:
+    """Two night guards are both called 值班: the second was told that the alarm was his already."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE contacts SET name = '值班', language = 'zh'")
+    w.tell(RED)
+    w.turn(60)
+    assert "已由您（值班）确认" in phone.tap(link_of(w, 0)).text
+    assert "已由 值班 确认" in phone.get(link_of(w, 1)).text
+
+
+def test_who_is_a_contact_no_more_does_not_answer_in_the_next_ones_name(w: Watch, phone: Phone, dsn: str) -> None:
+    """Somebody else was put into their place, or they have another number: it may be another's phone by now."""
+    w.tell(RED)
+    w.turn(60)
+    officer, directory = house("officer"), Directory(dsn)
+    first, second = directory.contacts(officer, "shop-1")
+    directory.put_contact(officer, structs.replace(first, name="赵", phone="+8610000000008"))
+    directory.put_contact(officer, structs.replace(second, phone="+8610000000009"))
+    directory.close()
+    with psycopg.connect(dsn) as connection:
         connection.execute("UPDATE registry_changes SET at = to_timestamp(%s / 1e6)", [w.clock() + US])
     for number in (0, 1):
         path = link_of(w, number)
