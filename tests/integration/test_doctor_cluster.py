@@ -28,6 +28,7 @@ from streams.log.kafka import KafkaLog
 from streams.log.kafka_topics import ends_of
 from tests.alerting_world import HandClock, HeldChannel, Story, event, make_desk
 from tests.waiting import until
+from tocsin.cluster_log import make_log
 from tocsin.doctor import Finding, Verdict, examine
 from tocsin.local.kafka import Kafka
 from tocsin.migrate import migrate as migrate_database
@@ -39,6 +40,7 @@ P = 3
 
 
 def migrate(settings: Settings) -> None:
+    """By the word that the doctor names."""
     environment = {"TOCSIN_DSN": settings.dsn, "TOCSIN_KAFKA": settings.kafka}
     subprocess.run(
         [sys.executable, "-m", "tocsin", "migrate", "--partitions", str(P)],
@@ -64,16 +66,18 @@ def settings(kafka: Kafka, dsn: str, tmp_path: Path) -> Iterator[Settings]:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """One that keeps its word: the other tests' does not, for speed, and a doctor sees it."""
-    with tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
-        with EmbeddedPostgres(Path(folder) / "pg", settings={"shared_buffers": "64MB"}) as server:
-            migrate_database(server.dsn())
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="tocsin-") as folder,
+        EmbeddedPostgres(Path(folder) / "pg", settings={"shared_buffers": "64MB"}) as server,
+    ):
+        migrate_database(server.dsn())
+        yield server
 
 
 @pytest.fixture
 def cluster(settings: Settings) -> Iterator[Settings]:
     """One that is well: what doors, workers and the store leave in Kafka and PostgreSQL, and living desks."""
-    migrate(settings)
+    make_log(settings, P)
     with living_desks(settings.dsn), living_workers(settings.kafka):
         yield settings
 
@@ -261,7 +265,7 @@ def test_kafka_that_is_away_is_said_and_the_rest_is_looked_at(cluster: Settings)
 
 def test_without_workers_and_desks_nobody_is_told_and_that_is_said(settings: Settings) -> None:
     """Everything else may be well, and a fire is told to nobody."""
-    migrate(settings)
+    make_log(settings, P)
     a_moment_ago(settings)
     found = amiss(settings)
     assert "no alarm is raised" in found["worker"].words and "tocsin worker" in found["worker"].mend
