@@ -15,6 +15,11 @@ def until(holds: Callable[[], bool], what: str, patience_s: float = _PATIENCE_S)
     """Return as soon as `holds`; fail naming `what` when it has not after `patience_s`."""
     pause = threading.Event()
     end = time.monotonic() + patience_s
-    while not holds():
-        assert time.monotonic() < end, f"waited {patience_s:.0f} s in vain until {what}"
-        pause.wait(_LOOK_S)
+    while True:
+        began = time.monotonic()
+        if holds():
+            return
+        now = time.monotonic()
+        assert now < end, f"waited {patience_s:.0f} s in vain until {what}"
+        # Whoever looks for long leaves as much time to what he waits for.
+        pause.wait(max(_LOOK_S, now - began))
