@@ -19,7 +19,7 @@ _WORST_FIRST = ("wrong", "warning", "unknown", "ok")
 async def build(at: At) -> None:
     view = _View(at)
     await view.load()
-    with ui.element("div").classes("s-page"):
+    with ui.element("div").classes("s-page t-data"):
         view.draw()
     Looking(_LOOK_S, view.look)
 

@@ -14,7 +14,7 @@ async def build(at: At) -> None:
     services, words = at.services, at.words
     assert services.rules is not None
     pack = await at.ask(services.rules.words, at.viewer)
-    with ui.element("div").classes("s-page"):
+    with ui.element("div").classes("s-page t-data"):
         with ui.element("header").classes("s-head"):
             heading(words("rules.title"), 1)
             badge(words("rules.pack", version=pack.version[:8], count=len(pack.rules)))

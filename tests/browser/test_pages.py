@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from console.pages import PAGES
-from schemas.viewers import Role, Viewer
+from schemas.viewers import Role, Viewer, house
 from tests.browser.conftest import Opened
 from tests.browser.watch_room import PEOPLE, WatchRoom
 
@@ -28,6 +28,30 @@ def test_no_page_is_wider_than_a_narrow_phone(room: WatchRoom, open_as: Opened) 
         expect(page.locator('body[data-line="live"]')).to_have_count(1)
         wide[path] = page.evaluate("document.documentElement.scrollWidth")
     assert {path: width for path, width in wide.items() if width > NARROW["width"]} == {}
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_narrow_phone_shows_the_whole_menu(open_as: Opened, room: WatchRoom, language: str) -> None:
+    """Health lay outside at the right, where nobody looked for it."""
+    room.accounts.change(house(), "chief", language=language)
+    page = open_as("chief", "/rules", viewport={"width": 320, "height": 640}, new=True)
+    room.accounts.change(house(), "chief", language="en")
+    links = page.locator(".t-nav a")
+    expect(links).to_have_count(len([one for one in PAGES if one.icon]))
+    ends = links.evaluate_all(
+        "all => all.map(one => [one.getBoundingClientRect().left, one.getBoundingClientRect().right,"
+        " one.scrollWidth - one.clientWidth])"
+    )
+    assert all(left >= 0 and right <= 320 and hidden <= 0 for left, right, hidden in ends), ends
+
+
+def test_what_was_shown_pales_on_every_page_while_the_line_is_cut(open_as: Opened, room: WatchRoom) -> None:
+    """How it stands, and by which rules, was of before the cut, and looked like now."""
+    page = open_as("chief", "/")
+    for path in [one.path for one in PAGES if one.icon]:
+        page.goto(room.url + path)
+        expect(page.locator('body[data-line="live"]')).to_have_count(1)
+        expect(page.locator(".t-main .t-data").first).to_be_attached()
 
 
 @pytest.mark.parametrize("login", PEOPLE)
