@@ -43,7 +43,7 @@ def box(**more: Any) -> Placed:
 def alarms(dsn: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(dsn) as connection:
         columns = "key, enterprise, device, open, suppression, body::text"
-        return connection.execute(f"SELECT {columns} FROM alarms").fetchall()  # noqa: S608  ours
+        return connection.execute(f"SELECT {columns} FROM alarms").fetchall()
 
 
 @pytest.mark.parametrize("bring", [Directory.claim, Directory.put_device], ids=["claim", "add"])
