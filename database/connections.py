@@ -24,8 +24,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 PATIENCE_S = 5.0
 """A person waits no longer, and PostgreSQL has others to serve."""
 _IDLE = 4
-_MOST = 16
-"""At work at once: more would not be quicker on a few cores, and PostgreSQL has 100 for all processes together."""
+_MOST = 8
+"""At work at once: more would not be quicker on a few cores, and the PostgreSQL that comes with us has 80 for all."""
 _SHORTEST_CONNECT_S = 2
 """libpq knows no shorter one."""
 _NOTICES_A_CUT: dict[str, Any] = {

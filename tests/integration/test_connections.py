@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ import psycopg
 import pytest
 
 import database.connections
-from database.connections import Connections, TooMuch
+from database.connections import Connection, Connections, TooMuch
+from ingest.payloads import Payloads
+from registry.columns import Sort
+from registry.directory import Directory
 from schemas.errors import ServiceAway
 from schemas.viewers import Role, Viewer, house
 from tests.cut_link import CutLink
@@ -162,6 +165,26 @@ def test_every_bound_is_set_and_a_long_job_has_its_own(shared: Connections) -> N
         assert setting(connection, "synchronous_commit") == "on"
     with shared.transaction(None, within_s=3600.0) as connection:
         assert [setting(connection, name) for name in bounds] == ["1h", "1h", "1h"]
+
+
+def test_long_jobs_have_longer_bounds(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand rows are one COPY: within a person's patience it would be cut every time."""
+    given: list[float] = []
+    transaction = Connections.transaction
+
+    def noting(self: Connections, viewer: Viewer | None, **more: Any) -> AbstractContextManager[Connection]:
+        given.append(more.get("within_s", database.connections.PATIENCE_S))
+        return transaction(self, viewer, **more)
+
+    monkeypatch.setattr(Connections, "transaction", noting)
+    with closing(Directory(dsn)) as directory, closing(Payloads(dsn)) as payloads:
+        directory.apply(house(), [])
+        list(directory.export(house(), Sort.CONTACTS))
+        payloads.replay(house(), [])
+        long, given[:] = [*given], []
+        directory.enterprises(house())
+        payloads.asked(house())
+    assert min(long) >= 60.0 and given == [database.connections.PATIENCE_S] * 2
 
 
 def test_one_who_finds_no_place_is_told(shared: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
