@@ -6,7 +6,8 @@
 
 import { markRaw, toRaw } from "vue";
 
-import { agoWords, gradeShapes, measureWords, nameOf, newId } from "tocsin_words";
+import AlarmRow from "alarm_row";
+import { agoWords, gradeShapes, measureWords, nameOf, newId, seconds } from "tocsin_words";
 
 const GRADES = ["red", "orange", "yellow", "blue"];
 const WEIGHT = { red: 4, orange: 3, yellow: 2, blue: 1 };
@@ -14,6 +15,7 @@ const SHOWN_GROUPS = 60;
 const ANSWER_MS = 6000;
 
 export default {
+  components: { AlarmRow },
   template: `
     <section class="w-watch t-data" :aria-label="say('watch.title')">
       <h1 class="t-aloud">{{ say("watch.title") }}</h1>
@@ -66,64 +68,11 @@ export default {
             <button v-if="may.acknowledge && group.unseen > 1" type="button" class="t-button is-small"
               @click="actAll(group)">{{ say("watch.ack_all", { count: group.unseen }) }}</button>
           </div>
-          <article v-for="row in group.shown" :key="row.key" class="w-row" :id="'alarm-' + row.key"
-            :class="['is-' + row.grade, { 'is-seen': row.acknowledged, 'is-over': !row.active, 'is-at': row.key === at,
-              'is-new': fresh[row.key] }]"
-            :data-key="row.key" :data-testid="'alarm'" :aria-label="label(row)" @click="at = row.key">
-            <div class="w-grade">
-              <svg viewBox="0 0 20 20" aria-hidden="true"><path :d="shapes[row.grade]" /></svg>
-              <strong>{{ say("grade." + row.grade) }}</strong>
-              <span class="w-since" :title="clock(row.raised_us)">{{ ago(row.raised_us / 1000) }}</span>
-            </div>
-            <div class="w-what">
-              <a class="w-title" :href="'/alarms/' + row.key">{{ say("kind." + row.kind) }} · {{ measure(row) }}</a>
-              <span class="w-value" v-if="quantity(row)">{{ quantity(row) }}</span>
-              <span class="w-state">{{ standing(row) }}</span>
-            </div>
-            <div class="w-where">
-              <a v-if="group.rows.length === 1" class="w-name" :href="'/enterprises/' + encodeURIComponent(row.enterprise)">{{
-                enterprise(row) }}</a>
-              <span :class="{ 'w-place': group.rows.length > 1 }">{{ place(row) }}</span>
-              <span v-if="group.rows.length === 1 && address(row)" class="w-address">{{ address(row) }}</span>
-            </div>
-            <div class="w-told">
-              <span v-if="row.acknowledged" class="w-answer">
-                <span class="material-icons" aria-hidden="true">done</span>{{ say("watch.by", { by: row.acknowledged_by,
-                  ago: ago((row.acknowledged_us || row.event_us) / 1000) }) }}
-              </span>
-              <span v-else class="w-noanswer">{{ say("watch.nobody") }}</span>
-              <span v-for="one in told(row).slice(0, 3)" :key="one.recipient + one.channel" class="w-heard"
-                :class="'is-' + reached(one)">{{ who(one) }} <i>{{ say("watch.reached." + reached(one)) }}</i></span>
-              <span v-if="told(row).length > 3" class="w-heard">{{ say("watch.more", { count: told(row).length - 3 }) }}</span>
-              <span v-if="row.assigned_to" class="w-has">
-                <span class="material-icons" aria-hidden="true">person</span>{{ row.assigned_to }}
-              </span>
-              <span v-if="row.comments" class="w-said">
-                <span class="material-icons" aria-hidden="true">chat_bubble_outline</span>{{ row.comments }}
-              </span>
-            </div>
-            <div class="w-acts">
-              <button v-if="may.acknowledge && !row.acknowledged" type="button" class="t-button is-main"
-                data-testid="acknowledge" :disabled="!!asked[row.key]" @click.stop="act('acknowledge', row)">
-                {{ asked[row.key] === "acknowledge" ? say("watch.asked") : say("watch.acknowledge") }}
-              </button>
-              <button v-if="may.direct && !row.active && row.latched" type="button" class="t-button is-main"
-                data-testid="reset" :disabled="!!asked[row.key] || row.resetting" @click.stop="act('reset', row)">
-                {{ asked[row.key] === "reset" || row.resetting ? say("watch.asked") : say("watch.reset") }}
-              </button>
-              <button v-if="may.direct && row.assigned_to !== me" type="button" class="t-button"
-                @click.stop="act('assign', row, me)">{{ say("watch.take") }}</button>
-              <button v-if="may.acknowledge" type="button" class="t-button" @click.stop="comment(row)">
-                {{ say("watch.comment") }}</button>
-            </div>
-            <form v-if="writing === row.key" class="w-comment" @submit.prevent="sendComment(row)" @click.stop>
-              <input class="t-field" v-model="note" maxlength="1000" :placeholder="say('watch.comment_hint')"
-                :aria-label="say('watch.comment_hint')" :id="'note-' + row.key" @keydown.esc.stop="writing = ''" />
-              <button type="submit" class="t-button is-main" :disabled="!note.trim()">{{ say("watch.send") }}</button>
-              <button type="button" class="t-button" @click="writing = ''">{{ say("frame.cancel") }}</button>
-            </form>
-            <p v-if="said[row.key]" class="w-said-back" role="status">{{ said[row.key] }}</p>
-          </article>
+          <AlarmRow v-for="row in group.shown" :key="row.key" :row="row" :texts="texts" :language="language" :may="may"
+            :me="me" :alone="group.rows.length === 1" :at="row.key === at" :fresh="!!fresh[row.key]"
+            :asked="asked[row.key] || ''" :said="said[row.key] || ''" :writing="writing === row.key"
+            @pick="at = row.key" @act="(name, note) => act(name, row, note)"
+            @write="(begins) => (writing = begins ? row.key : '')" />
           <button v-if="group.more" type="button" class="w-more" @click="open[group.enterprise] = !open[group.enterprise]">
             {{ open[group.enterprise] ? say("watch.fewer") : say("watch.and_more", { count: group.more }) }}
           </button>
@@ -164,9 +113,7 @@ export default {
       fresh: {},
       open: {},
       writing: "",
-      note: "",
       help: false,
-      tick: 0,
       grades: GRADES,
       shapes: gradeShapes,
       keys: [
@@ -254,11 +201,9 @@ export default {
     },
   },
   mounted() {
-    this.timer = setInterval(() => this.tick++, 1000);
     window.addEventListener("keydown", this.key);
   },
   beforeUnmount() {
-    clearInterval(this.timer);
     window.removeEventListener("keydown", this.key);
   },
   methods: {
@@ -332,17 +277,6 @@ export default {
     actAll(group) {
       for (const row of group.rows) if (!row.acknowledged) this.act("acknowledge", row);
     },
-    comment(row) {
-      this.writing = this.writing === row.key ? "" : row.key;
-      this.note = "";
-      if (this.writing) this.$nextTick(() => document.getElementById("note-" + row.key)?.focus());
-    },
-    sendComment(row) {
-      const note = this.note.trim();
-      if (!note) return;
-      this.writing = "";
-      this.act("comment", row, note);
-    },
     key(event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "Escape") {
@@ -358,7 +292,7 @@ export default {
         k: () => this.move(-1),
         a: () => row && this.may.acknowledge && !row.acknowledged && this.act("acknowledge", row),
         r: () => row && this.may.direct && !row.active && row.latched && this.act("reset", row),
-        c: () => row && this.may.acknowledge && this.comment(row),
+        c: () => row && this.may.acknowledge && (this.writing = this.writing === row.key ? "" : row.key),
         t: () => row && this.may.direct && row.assigned_to !== this.me && this.act("assign", row, this.me),
         Enter: () => row && !onControl && (window.location.href = "/alarms/" + row.key),
         "/": () => this.$refs.text.focus(),
@@ -401,69 +335,20 @@ export default {
       history.replaceState(history.state, "", window.location.pathname + (query ? "?" + query : ""));
     },
     ago(ms) {
-      this.tick;
+      seconds.value;
       return agoWords(window.tocsin.now() - ms, this.texts);
-    },
-    clock(us) {
-      return new Date(us / 1000).toLocaleString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
-    },
-    measure(row) {
-      return measureWords(row, this.texts);
-    },
-    quantity(row) {
-      if (row.value === null || row.unit === "flag") return "";
-      // A load is a multiple of what the circuit is made for.
-      const unit = row.family === "load" && !row.unit ? this.say("watch.rated") : row.unit_word;
-      const value = this.number_of(row.value) + unit;
-      if (row.limit === null) return value;
-      return this.say("watch.value", { value, limit: this.number_of(row.limit) + unit });
-    },
-    number_of(value) {
-      return Number(value.toPrecision(4)).toLocaleString(this.language === "zh" ? "zh-CN" : "en-GB", {
-        maximumFractionDigits: 2,
-      });
-    },
-    standing(row) {
-      if (row.suppression !== "none") return this.say("watch.standing." + row.suppression);
-      if (row.active) return this.say("watch.standing.active");
-      return this.say(row.latched ? "watch.standing.latched" : "watch.standing.over");
     },
     enterprise(row) {
       return nameOf(row.enterprise_name, row.enterprise_name_en, this.language) || row.enterprise;
     },
-    place(row) {
-      const zone = nameOf(row.zone_name, row.zone_name_en, this.language) || row.zone;
-      const device = nameOf(row.device_name, row.device_name_en, this.language) || row.device;
-      return [zone, row.floor, device].filter(Boolean).join(" · ");
-    },
     address(row) {
       return nameOf(row.address, row.address_en, this.language);
-    },
-    // The journal is nobody: it is named only where nobody else was told.
-    told(row) {
-      const people = row.heard.filter((one) => one.channel !== "journal");
-      return people.length ? people : row.heard;
-    },
-    // The second contact of the enterprise has no name here: who may see contacts finds it on the alarm's page.
-    who(one) {
-      const contact = one.recipient.match(/^contact:.*:(\d+)$/);
-      if (contact) return this.say("alarm.contact", { order: contact[1] });
-      return this.texts["alarm.channel." + one.recipient] || one.recipient;
-    },
-    reached(one) {
-      if (one.answered_us) return "answered";
-      if (one.delivered_us) return "delivered";
-      if (one.accepted_us) return "accepted";
-      return one.status === "failed" ? "failed" : "sending";
-    },
-    label(row) {
-      return [this.say("grade." + row.grade), this.say("kind." + row.kind), this.enterprise(row), this.place(row)].join(", ");
     },
     haystack(row) {
       return [
         row.enterprise, row.enterprise_name, row.enterprise_name_en, row.zone, row.zone_name, row.zone_name_en,
         row.device, row.device_name, row.device_name_en, row.address, row.address_en, row.measure, row.family,
-        row.assigned_to, row.acknowledged_by, this.measure(row), this.say("kind." + row.kind),
+        row.assigned_to, row.acknowledged_by, measureWords(row, this.texts), this.say("kind." + row.kind),
       ].join(" ").toLowerCase();
     },
   },

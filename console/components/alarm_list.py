@@ -14,7 +14,7 @@ from console.words import Words
 Acted = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class AlarmList(ui.element, component="alarm_list.js", dependencies=["tocsin_words.js"]):
+class AlarmList(ui.element, component="alarm_list.js", dependencies=["tocsin_words.js", "alarm_row.js"]):
     def __init__(
         self,
         words: Words,
@@ -31,7 +31,15 @@ class AlarmList(ui.element, component="alarm_list.js", dependencies=["tocsin_wor
         """
         super().__init__()
         self._props["texts"] = words.of(
-            "watch", "grade", "kind", "measure", "frame.close", "frame.cancel", "alarm.contact", "alarm.channel"
+            "watch",
+            "grade",
+            "kind",
+            "measure",
+            "frame.close",
+            "frame.cancel",
+            "alarm.contact",
+            "alarm.contact_before",
+            "alarm.channel",
         )
         self._props["language"] = words.language
         self._props["first"] = first

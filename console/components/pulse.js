@@ -74,7 +74,7 @@ export default {
   template: `
     <div class="t-pulse" :data-line="line">
       <span class="t-live" role="status">
-        <i class="t-dot" aria-hidden="true"></i>
+        <i class="t-dot" :class="{ 'is-odd': odd }" aria-hidden="true"></i>
         <span class="t-live-word">{{ liveWord }}</span>
         <span v-if="line === 'live' && beat && beat.judged" class="t-live-judged">{{
           say("judged", { time: clock(beat.judged) })
@@ -100,6 +100,7 @@ export default {
   data() {
     return {
       beat: null,
+      odd: false,
       beatAt: 0,
       line: "waiting",
       asOf: 0,
@@ -168,6 +169,7 @@ export default {
       pulse.offset = beat.t - Date.now();
       this.beat = markRaw(toRaw(beat));
       this.beatAt = performance.now();
+      this.odd = !this.odd;
       if (beat.as_of) this.asOf = beat.as_of;
       const fresh = beat.reds.filter((red) => !this.known.has(red.id));
       this.known = new Set(beat.reds.map((red) => red.id));

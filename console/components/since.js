@@ -1,10 +1,9 @@
 // A moment as people need it: how long ago, ticking by the server's clock, with the moment itself beneath it.
-import { agoWords } from "tocsin_words";
+import { agoWords, seconds } from "tocsin_words";
 
 export default {
   template: `<time class="t-since" :datetime="iso" :title="full">{{ text }}</time>`,
   props: { us: Number, texts: Object, language: String, mode: String },
-  data: () => ({ tick: 0 }),
   computed: {
     iso() {
       return new Date(this.us / 1000).toISOString();
@@ -19,16 +18,10 @@ export default {
       return new Date(this.us / 1000).toDateString() === new Date(window.tocsin.now()).toDateString();
     },
     text() {
-      this.tick;
       if (this.mode === "time") return this.clock;
       if (this.mode === "full") return this.isToday ? this.clock : this.full;
+      seconds.value;
       return agoWords(window.tocsin.now() - this.us / 1000, this.texts);
     },
-  },
-  mounted() {
-    if (this.mode === "ago") this.timer = setInterval(() => this.tick++, 1000);
-  },
-  beforeUnmount() {
-    clearInterval(this.timer);
   },
 };

@@ -1,5 +1,11 @@
 // What several components say: ages, measures, names, and the shapes that stand beside the colours of grades.
 
+import { ref } from "vue";
+
+// Rises each second; whoever reads it while drawing is drawn anew. One timer for all ages on a page.
+export const seconds = ref(0);
+setInterval(() => seconds.value++, 1000);
+
 // Octagon, triangle, diamond, circle: told apart without colour.
 export const gradeShapes = {
   red: "M6 1 H14 L19 6 V14 L14 19 H6 L1 14 V6 Z",
