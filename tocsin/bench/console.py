@@ -8,6 +8,7 @@ PostgreSQL and sensors share this machine's cores.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -97,18 +98,24 @@ def _drawn(browser: Browser, service: Service, token: str, options: Options) -> 
     """From the moment at which the engine writes the event, just before its commit, to the frame that shows it."""
     pages = [_open(browser, service, token) for _ in range(max(2, int(BROWSERS * options.scale)))]
     count = max(5, int(ALARMS * options.scale))
+    _settle(connect_dsn(service.data))
     _raise_alarms(service.running.mqtt_port, [f"bench-{n:03d}" for n in range(count)])
     wanted = _judged(connect_dsn(service.data), "bench-%", count)
     took: list[float] = []
     missing = 0
+    until = time.monotonic() + 20.0
     for page in pages:
-        page.wait_for_function(f"Object.values(window.saw).filter(at => at > 0).length >= {count}", timeout=20_000)
         saw = page.evaluate("window.saw")
+        while sum(1 for key in wanted if saw.get(key, -1) > 0) < count and time.monotonic() < until:
+            time.sleep(0.2)
+            saw = page.evaluate("window.saw")
         took += [saw[key] - at_ms for key, at_ms in wanted.items() if saw.get(key, -1) > 0]
         missing += sum(1 for key in wanted if saw.get(key, -1) <= 0)
         page.context.close()
     note = f"{count} alarms in {len(pages)} browsers, {missing} not drawn; p50 {np.quantile(took, 0.5):.0f} ms"
-    return Row("console.drawn_p99", float(np.quantile(took, 0.99)), "ms", 500, 150, smaller=True, note=note)
+    # What never came is later than everything.
+    value = float(np.quantile(took + [math.inf] * missing, 0.99, method="inverted_cdf"))
+    return Row("console.drawn_p99", value, "ms", 500, 150, smaller=True, note=note)
 
 
 def _painted(browser: Browser, service: Service, token: str, options: Options) -> Row:
@@ -179,6 +186,7 @@ def _loaded(data: Path, options: Options, browser: Browser | None, enterprises: 
         with _watched(data / "data", enterprises, options.seed, told, console=browser is not None) as (service, token):
             page = None if browser is None else _open(browser, service, token)
             plan = latency.plan_of(options, service.running.mqtt_port)
+            _settle(connect_dsn(data / "data"))
             start(latency.quiet(plan), data / "first.npz").wait()
             _, sent = start(plan, data / "sent.npz").wait()
             found = {row.name.rpartition(".")[2]: row.value for row in latency.rows_of(sent, sink.arrivals())}
@@ -239,6 +247,13 @@ def _judged(dsn: str, enterprises: str, count: int) -> dict[str, float]:
             if len(found) >= count or time.monotonic() > until:
                 return found
             time.sleep(0.2)
+
+
+def _settle(dsn: str) -> None:
+    """Until the risk of all who were just imported is known: the first minute of a house is not its life."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while connection.execute("SELECT EXISTS (SELECT FROM risk_inbox)").fetchone() == (True,):
+            time.sleep(0.5)
 
 
 def _url(service: Service) -> str:
