@@ -28,6 +28,9 @@ from schemas.viewers import Act, Viewer
 _Q = load_queries("alerting", "people.sql")
 LONGEST_PAGE = 500
 _KEY = re.compile(r"[0-9a-f]{32}\Z")
+_heard = msgspec.json.Decoder(list[views.Heard])
+_stamps = msgspec.json.Decoder(list[views.Stamped])
+_attempts = msgspec.json.Decoder(list[views.Attempt])
 ASKED, ACCEPTED, REFUSED = "asked", "accepted", "refused"
 
 ReadingsAround = Callable[[str, int, int], Sequence[tuple[int, float]] | None]
@@ -303,12 +306,7 @@ def _watched(connection: Connection, viewer: Viewer, keys: Sequence[str]) -> lis
     if not keys:
         return []
     rows = connection.execute(_Q["watched"], viewer.parameters() | {"keys": list(keys)}).fetchall()
-    return [
-        views.watched(
-            alarm_of(row[:8]), row[8:19], row[19:23], msgspec.json.decode(row[23] or "[]", type=list[views.Heard])
-        )
-        for row in rows
-    ]
+    return [views.watched(alarm_of(row[:8]), row[8:19], row[19:23], _heard.decode(row[23] or "[]")) for row in rows]
 
 
 def _verdict(row: Sequence[Any]) -> views.Verdict:
@@ -325,7 +323,7 @@ def _command(
 
 def _message(row: Sequence[Any]) -> views.Message:
     id_, recipient, channel, at_once, status, reason, planned_us, queued_us, overdue, body, attempts, receipts = row
-    stamps = msgspec.json.decode(receipts, type=list[views.Stamped])
+    stamps = _stamps.decode(receipts)
     own = [views.Stamped("planned", planned_us), *([views.Stamped("queued", queued_us)] if queued_us else [])]
     return views.Message(
         id=id_,
@@ -336,6 +334,6 @@ def _message(row: Sequence[Any]) -> views.Message:
         reason=reason,
         overdue=overdue,
         text="" if body is None else msgspec.json.decode(body)["text"],
-        attempts=msgspec.json.decode(attempts, type=list[views.Attempt]),
+        attempts=_attempts.decode(attempts),
         receipts=own + stamps,
     )

@@ -295,6 +295,9 @@ class Place:
     key: str
 
 
+_place = msgspec.json.Decoder(Place)
+
+
 def place_of(alarm: AlarmView) -> Place:
     return Place(alarm.open, int(Grade.of(alarm.grade)), alarm.raised_us, alarm.key)
 
@@ -307,7 +310,7 @@ def decode_cursor(cursor: str) -> Place:
     """Raises ConfigError when it is not one of ours."""
     try:
         body: Any = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        place = msgspec.json.decode(body, type=Place)
+        place = _place.decode(body)
         if not (0 <= place.grade <= 4 and abs(place.raised_us) < 1 << 63 and "\0" not in place.key):
             raise ValueError
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:

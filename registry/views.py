@@ -17,6 +17,8 @@ from schemas.errors import ConfigError
 
 LONGEST_PAGE = 1000
 _CURSOR_MEND = "Take `next` of the page before, or leave it out."
+_words = msgspec.json.Decoder(list[str])
+_numbers = msgspec.json.Decoder(list[int])
 
 
 class EnterpriseView(Enterprise, frozen=True, kw_only=True):
@@ -191,7 +193,7 @@ def text_cursor(cursor: str, parts: int) -> tuple[str, ...]:
     """The place that a page of names ended at; `parts` empty texts for no cursor. Raises ConfigError."""
     if not cursor:
         return ("",) * parts
-    place: list[str] = _decode(cursor, list[str])
+    place: list[str] = _decode(cursor, _words)
     if len(place) != parts or any("\0" in part for part in place):
         raise ConfigError("this is not the cursor of a page.", field="cursor", mend=_CURSOR_MEND)
     return tuple(place)
@@ -201,15 +203,15 @@ def number_cursor(cursor: str) -> int | None:
     """The number that a page ended at; None for no cursor. Raises ConfigError."""
     if not cursor:
         return None
-    place: list[int] = _decode(cursor, list[int])
+    place: list[int] = _decode(cursor, _numbers)
     if len(place) != 1 or not 0 < place[0] < 1 << 63:
         raise ConfigError("this is not the cursor of a page.", field="cursor", mend=_CURSOR_MEND)
     return place[0]
 
 
-def _decode(cursor: str, shape: Any) -> Any:
+def _decode(cursor: str, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         body = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(body, type=shape)
+        return decoder.decode(body)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise ConfigError("this is not the cursor of a page.", field="cursor", mend=_CURSOR_MEND) from error

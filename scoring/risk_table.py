@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.alarms import Grade
 from schemas.errors import CorruptState
+from schemas.toml_decoder import TomlDecoder
 
 DAY_US = 86_400_000_000
 HOUR_US = 3_600_000_000
@@ -138,6 +139,7 @@ class RiskTable(msgspec.Struct, frozen=True):
         return found
 
 
+_decoder = TomlDecoder(RiskTable)
 FACTS = ("wiring_age", "building_age", "open_flame", "flammables", "area", "people")
 """In the order in which they are told."""
 
@@ -147,7 +149,7 @@ def risk_table() -> RiskTable:
     """The shipped table. Raises CorruptState when it does not fit its rules."""
     text = files("scoring").joinpath("risk_table.toml").read_bytes()
     try:
-        table = msgspec.toml.decode(text, type=RiskTable)
+        table = _decoder.decode(text)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise CorruptState(f"the table of risks cannot be read: {error}") from error
     for what in wrong_with(table):

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.errors import CorruptState
 from schemas.risk import Reason, Remedy, Risk, Said
+from schemas.toml_decoder import TomlDecoder
 
 LANGUAGES = ("zh", "en")
 
@@ -33,12 +34,15 @@ class RiskTexts(msgspec.Struct, frozen=True):
     grade: dict[str, str]
 
 
+_decoder = TomlDecoder(RiskTexts)
+
+
 @cache
 def risk_texts(language: str) -> RiskTexts:
     """Of a language; English where there is none. Raises CorruptState when the shipped file cannot be read."""
     name = language if language in LANGUAGES else "en"
     try:
-        return msgspec.toml.decode(files("scoring.risk_texts").joinpath(f"{name}.toml").read_bytes(), type=RiskTexts)
+        return _decoder.decode(files("scoring.risk_texts").joinpath(f"{name}.toml").read_bytes())
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise CorruptState(f"the words of risk in {name!r} cannot be read: {error}") from error
 

@@ -124,6 +124,9 @@ class _Place(msgspec.Struct, frozen=True, array_like=True):
     code: str
 
 
+_place = msgspec.json.Decoder(_Place)
+_reasons = msgspec.json.Decoder(list[Reason])
+_knock_outs = msgspec.json.Decoder(list[KnockOut])
 Totals = list[RiskTotal]
 Chapters = list[RiskChapter]
 
@@ -217,8 +220,8 @@ class RiskBook:
                 score,
                 RiskColour(colour).word,
                 dict(zip((letter.value for letter in Letter), points, strict=True)),
-                msgspec.json.decode(reasons, type=list[Reason]),
-                msgspec.json.decode(knock_outs, type=list[KnockOut]),
+                _reasons.decode(reasons),
+                _knock_outs.decode(knock_outs),
             )
             for at_us, score, colour, points, reasons, knock_outs in rows
         ]
@@ -236,7 +239,7 @@ def _encode_cursor(place: _Place) -> str:
 def _decode_cursor(cursor: str) -> _Place:
     try:
         body = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        place = msgspec.json.decode(body, type=_Place)
+        place = _place.decode(body)
         if not (1 <= place.colour <= 4) or "\0" in place.code:
             raise ValueError
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:

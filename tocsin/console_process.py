@@ -55,7 +55,7 @@ def asks_main(address: str, token: str) -> Callable[[], Mapping[str, str]]:
 
 def main() -> int:
     """Serve until told to stop. Returns the exit code."""
-    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ConsoleSettings, dec_hook=_path)
+    settings = msgspec.json.Decoder(ConsoleSettings, dec_hook=_path).decode(sys.stdin.buffer.readline())
     configure()
     house = House(clock_of(settings.clock_file, settings.led_clock))
     crew = Crew()

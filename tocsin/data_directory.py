@@ -24,6 +24,9 @@ class Running(msgspec.Struct, frozen=True):
     """Of the web console, 0 where there is none."""
 
 
+_running = msgspec.json.Decoder(Running)
+
+
 @dataclass
 class DataDirectory:
     """Take it with `claim()`; a second process is refused until `release()` or the holder's death."""
@@ -70,7 +73,7 @@ class DataDirectory:
     def running(self) -> Running | None:
         """What the process here has announced; None when there is none."""
         try:
-            return msgspec.json.decode((self.path / "running.json").read_bytes(), type=Running)
+            return _running.decode((self.path / "running.json").read_bytes())
         except (OSError, msgspec.DecodeError):
             return None
 

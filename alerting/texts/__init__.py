@@ -9,6 +9,9 @@ import msgspec
 from alerting.message import Texts
 from alerting.routes import LANGUAGES
 from schemas.errors import CorruptState
+from schemas.toml_decoder import TomlDecoder
+
+_decoder = TomlDecoder(Texts)
 
 
 def load_texts() -> dict[str, Texts]:
@@ -17,7 +20,7 @@ def load_texts() -> dict[str, Texts]:
     for language in LANGUAGES:
         body = files(__name__).joinpath(f"{language}.toml").read_bytes()
         try:
-            loaded[language] = msgspec.toml.decode(body, type=Texts)
+            loaded[language] = _decoder.decode(body)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise CorruptState(f"the texts of {language!r} cannot be read: {error}") from error
     return loaded

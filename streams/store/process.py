@@ -86,7 +86,7 @@ def follow(settings: StoreSettings, stop: threading.Event, failpoint: Failpoint 
 
 def main() -> int:
     """The process: settings from standard input, then follow until told to stop. Returns the exit code."""
-    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=StoreSettings)
+    settings = msgspec.json.Decoder(StoreSettings).decode(sys.stdin.buffer.readline())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -137,7 +137,7 @@ def _measure(target: _Target, folder: Path) -> Measured:
     )
     if done.returncode:
         raise ServiceAway("worker", f"it ended with code {done.returncode}: {done.stderr.decode()[-1000:]}")
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Measured)
+    return msgspec.json.Decoder(Measured).decode(done.stdout.splitlines()[-1])
 
 
 def work(target: _Target, folder: Path) -> Measured:
