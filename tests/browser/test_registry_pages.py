@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from msgspec import structs
 from playwright.sync_api import Page, expect
 
 from schemas.viewers import Role, house
@@ -95,6 +96,25 @@ def test_contacts_are_added_changed_put_in_order_and_told(room: WatchRoom, open_
     expect(page.get_by_test_id("preview-text")).to_contain_text(f"{code} Noodles")
     kept = room.directory.changes(house("test"), code).changes
     assert {change.who for change in kept if change.what == "contact"} >= {"officer"}
+
+
+def test_of_two_who_change_one_contact_the_second_sees_what_the_first_did(room: WatchRoom, open_as: Opened) -> None:
+    """Nothing of the first one's is lost, and the second knows why his is not kept."""
+    code = room.enterprise("contacts-2")
+    page = open_as("officer", f"/enterprises/{code}")
+    page.get_by_role("button", name="Change 王经理").click()
+    expect(page.get_by_label("Duty")).to_be_visible()
+    (seen,) = room.directory.contacts(house("test"), code)
+    room.directory.put_contact(house("test"), structs.replace(seen, duty="night guard"), seen.version)
+    page.get_by_label("Duty").fill("cook")
+    page.get_by_test_id("contact-save").click()
+    expect(page.locator(".a-refusal[role=alert]")).to_contain_text("Somebody has just changed this contact")
+    expect(page.locator(".c-contact")).to_contain_text("night guard")
+    page.get_by_role("button", name="Change 王经理").click()
+    page.get_by_label("Duty").fill("cook")
+    page.get_by_test_id("contact-save").click()
+    expect(page.locator(".c-contact")).to_contain_text("cook")
+    assert [(one.duty, one.id) for one in room.directory.contacts(house("test"), code)] == [("cook", seen.id)]
 
 
 def test_who_may_not_change_contacts_is_not_offered_it(room: WatchRoom, open_as: Opened) -> None:
