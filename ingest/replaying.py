@@ -211,7 +211,8 @@ def _batch(messages: Sequence[Again]) -> MessageBatch:
     numbers: dict[str, int] = {}
     ids = [numbers.setdefault(one.topic, len(numbers)) for one in messages]
     return MessageBatch(
-        buffer=np.frombuffer(bytes(buffer) + b" ", np.uint8),
+        # One that may be written, as a door's: of another kind all kernels would be compiled again, for 20 seconds.
+        buffer=np.frombuffer(buffer + b" ", np.uint8),
         topic_start=topic_at[:, 0].copy(),
         topic_end=topic_at[:, 1].copy(),
         payload_start=payload_at[:, 0].copy(),

@@ -25,6 +25,7 @@ from tocsin.data_directory import DataDirectory
 
 pytestmark = pytest.mark.integration
 SECRET = "a secret of this test, 32 letters"
+_PATIENCE_S = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, sink: webhook_sink.SinkPro
 
 
 def tocsin(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "tocsin", *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "tocsin", *arguments], capture_output=True, text=True, timeout=_PATIENCE_S
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -102,7 +105,7 @@ def test_a_latched_alarm_is_acknowledged_and_reset_once_it_has_cleared(service: 
     tocsin("alarms", "ack", key, "--by", "tester", "--data", str(service.data))
     assert alarm()["acknowledged_by"] == "tester"
     asked = [sys.executable, "-m", "tocsin", "alarms", "reset", key, "--by", "tester", "--data", str(service.data)]
-    refused = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    refused = subprocess.run(asked, capture_output=True, text=True, timeout=_PATIENCE_S)
     assert refused.returncode == 1
     assert "active" in refused.stderr + refused.stdout
 
@@ -185,7 +188,7 @@ def test_a_second_start_in_the_same_directory_is_refused_in_one_line(service: Se
     """Two engines over one log would each take the other for a second writer."""
     done = subprocess.run(
         [sys.executable, "-m", "tocsin", "up", "--data", str(service.data), "--mqtt-port", "0", "--http-port", "0"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=_PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 1
     assert "another Tocsin" in done.stderr
@@ -212,7 +215,7 @@ def test_the_demo_shows_a_fire_and_its_message_and_ends_by_itself(tmp_path: Path
     """The first thing anyone runs."""
     done = subprocess.run(
         [sys.executable, "-m", "tocsin", "demo", "--terminal", "--seconds", "40", "--data", str(tmp_path / "demo")],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=_PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
@@ -225,7 +228,7 @@ def test_a_door_open_to_the_network_without_logins_is_refused(tmp_path: Path) ->
     done = subprocess.run(
         [sys.executable, "-m", "tocsin", "up", "--data", str(tmp_path / "d"), "--mqtt-host", "0.0.0.0",
          "--mqtt-port", "0", "--http-port", "0"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=_PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 1
     assert "tocsin devices add" in done.stderr

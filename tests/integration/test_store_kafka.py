@@ -131,7 +131,7 @@ def test_a_store_that_hangs_loses_the_lead_and_stands_by_when_it_is_back(
     assert_each_once(connection, [minute(k) for k in range(4)])
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_stores_killed_at_random_leave_each_reading_stored_once(
     settings: StoreSettings, log: KafkaLog, connection: psycopg.Connection, start: Start, seed: int
 ) -> None:

@@ -59,7 +59,7 @@ def await_position(connection: psycopg.Connection, position: int) -> None:
     await_status(connection, lambda now: now.positions == {0: position})
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_killed_at_random_each_reading_is_stored_once(dsn: str, start: Start, seed: int) -> None:
     """Rows and position are one commit, and what is in memory is read anew."""
     kill_at_random(dsn, start, seed)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from ingest.intake import JsonIntake
+from ingest.quarantine import Name
+from ingest.replaying import Again, admit_again
 from schemas.identity import id_of
 from schemas.readings import Origin
 from tests.messages import ARRIVAL_US, Door
@@ -145,3 +149,25 @@ def test_a_round_of_one_new_sensor_in_thousands_of_messages_keeps_every_reading(
     assert admitted.readings.value.tolist() == [i % 100 for i in range(5000)]
     assert len(admitted.sensors) == 70
     assert np.array_equal(np.sort(np.unique(admitted.readings.sensor_id)), np.sort([s.id for s in admitted.sensors]))
+
+
+def test_messages_that_are_tried_again_are_read_by_what_was_compiled_for_the_door() -> None:
+    """Whoever mends a device's words must not wait half a minute for a compiler, nor the door with him."""
+    intake = JsonIntake()
+    for _ in range(2):
+        intake.take(Door().batch([(KITCHEN, b'{"ts":1790000000000,"temperature":1}')]))
+        intake.committed()
+    before = signatures()
+    verdicts = admit_again([Again(Name(ARRIVAL_US, 0), KITCHEN, b'{"temperature":21.5}')], ARRIVAL_US + 1)
+    assert verdicts.entered and signatures() == before
+
+
+def signatures() -> dict[str, int]:
+    """How many kinds of arguments each kernel is compiled for."""
+    return {
+        f"{module.__name__}.{name}": len(value.signatures)
+        for module in list(sys.modules.values())
+        if module.__name__.startswith("ingest.")
+        for name, value in vars(module).items()
+        if hasattr(value, "signatures")
+    }

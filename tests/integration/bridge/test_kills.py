@@ -21,7 +21,7 @@ from tocsin.local.mosquitto import Mosquitto
 pytestmark = pytest.mark.integration
 
 KILLS = 3
-EACH = 2_000
+EACH = 1_000
 """Messages between two kills."""
 BURST = 50
 _PATIENCE_S = 120.0
