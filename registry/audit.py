@@ -37,8 +37,8 @@ class Entry(msgspec.Struct, frozen=True):
     number: int
     at: datetime
     who: str
-    """The login; of a contact who answered by a link the name as of then, and `detail` says which contact; empty: somebody
-    who was not let in."""
+    """The login; empty: somebody who was not let in. Of a contact who answered by a link the name as of then: `detail`
+    says which contact it was."""
     act: str
     subject: str
     enterprise: str
