@@ -193,7 +193,7 @@ export default {
       return Math.max(0, this.found.length - shown) + (this.filtered ? 0 : Math.max(0, this.total - this.all.length));
     },
     countWord() {
-      if (this.filtered) return this.say("watch.count_of", { count: this.found.length, all: this.total });
+      if (this.filtered && this.total) return this.say("watch.count_of", { count: this.found.length, all: this.total });
       return this.say("watch.count", { count: this.total });
     },
     visible() {

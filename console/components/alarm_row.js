@@ -135,7 +135,7 @@ export default {
     // The journal is nobody: it is named only where nobody else was told.
     told() {
       const people = this.row.heard.filter((one) => one.channel !== "journal");
-      return people.length ? people : this.row.heard;
+      return people.length ? people.sort((a, b) => (a.place || 99) - (b.place || 99)) : this.row.heard;
     },
     label() {
       return [this.say("grade." + this.row.grade), this.say("kind." + this.row.kind), this.enterprise, this.place].join(", ");

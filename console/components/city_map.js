@@ -29,7 +29,7 @@ export default {
         <ul class="m-open t-data" v-if="open.length" :aria-label="say('open')">
           <li v-for="one in open.slice(0, most)" :key="one.code">
             <button type="button" :class="'is-' + one.grade" @click="go(one.code)">
-              <i class="m-ring"></i><span>{{ one.name }}</span><small>{{ texts["grade." + one.grade] }} · {{ one.count }}<template v-if="there && !one.placed"> · {{ say("no_place") }}</template></small>
+              <i class="m-ring"></i><span>{{ one.name }}</span><small>{{ texts["grade." + one.grade] }} · {{ say("count").replace("{count}", one.count) }}<template v-if="there && !one.placed"> · {{ say("no_place") }}</template></small>
             </button>
           </li>
           <li v-if="open.length > most" class="m-word">{{ say("more").replace("{count}", open.length - most) }}</li>
@@ -110,7 +110,11 @@ export default {
       world.dots.put(told.places);
       this.count();
       if (isFirst && told.places.length) {
-        world.map.fitBounds(L.latLngBounds(told.places.map((place) => [place[LATITUDE], place[LONGITUDE]])), { padding: [40, 40], animate: false });
+        world.map.fitBounds(L.latLngBounds(told.places.map((place) => [place[LATITUDE], place[LONGITUDE]])), {
+          // Clear of what lies over the map: search and list on the left (on a phone above), legend on the right.
+          ...(this.wide ? { paddingTopLeft: [300, 50], paddingBottomRight: [230, 40] } : { paddingTopLeft: [40, 220], paddingBottomRight: [40, 90] }),
+          animate: false,
+        });
         this.outline();
       }
       this.draw();
@@ -193,7 +197,7 @@ export default {
       for (const one of open) {
         const place = world.byCode.get(one.code);
         if (!place || world.rings.has(one.code)) continue;
-        const icon = L.divIcon({ className: `m-alarm is-${one.grade}`, html: document.createElement("i"), iconSize: [30, 30] });
+        const icon = L.divIcon({ className: `m-alarm is-${one.grade}`, html: document.createElement("i"), iconSize: [22, 22] });
         const title = `${this.texts["grade." + one.grade]} · ${one.name}`;
         const marker = L.marker(at(place), { icon, title, alt: title, zIndexOffset: WEIGHT[one.grade] * 1000 });
         marker.bindPopup(() => this.popup(place)).addTo(world.map);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +27,8 @@ from streams.pack_words import PackWords
 _LOOK_S = 5.0
 """So often the readings are looked at while the alarm is young: the store is some seconds behind."""
 _YOUNG_US = 15 * 60 * 1_000_000
+_SECRET = re.compile(r"-{8,}")
+"""What stands in a kept text for the secret of its link."""
 
 
 async def build(at: At) -> None:
@@ -126,8 +129,9 @@ class _View:
                 ui.label(f"{name} · {self._place()}").classes("a-head-where")
                 with ui.element("p").classes("a-head-state"):
                     shown = quantity(alarm.value, alarm.unit, alarm.family, words)
+                    limit = quantity(alarm.limit, alarm.unit, alarm.family, words)
                     if shown:
-                        badge(shown)
+                        badge(words("watch.value", value=shown, limit=limit) if limit else shown)
                     badge(words("watch.standing." + self._standing()))
                     ui.label(words("alarm.since"))
                     Since(alarm.raised_us, words)
@@ -249,7 +253,7 @@ class _View:
 
     def _where(self) -> None:
         at, words, alarm = self._at, self._at.words, self._detail.alarm
-        with card(words("alarm.where")):
+        with card(words("alarm.where"), "a-where"):
             with ui.element("dl").classes("t-facts"):
                 name = at.name(alarm.enterprise_name, alarm.enterprise_name_en) or alarm.enterprise
                 fact(words("alarm.enterprise"), name, f"/enterprises/{quote(alarm.enterprise)}")
@@ -263,7 +267,7 @@ class _View:
         at, words = self._at, self._at.words
         if not at.may(Act.SEE_CONTACTS):
             return
-        with card(words("alarm.contacts")):
+        with card(words("alarm.contacts"), "a-call"):
             if not self._contacts:
                 ui.label(words("alarm.no_contacts")).classes("t-soft")
             for contact in self._contacts:
@@ -292,11 +296,12 @@ class _View:
             for message in sorted(detail.notifications, key=lambda one: one.channel == "journal"):
                 with ui.element("div").classes("a-message"):
                     how = channel(message.channel, words)
-                    ui.label(f"{who(message.recipient, names, words)} · {how}").classes("a-contact-name")
+                    to = "" if message.recipient == message.channel else who(message.recipient, names, words)
+                    ui.label(f"{to} · {how}" if to else how[:1].upper() + how[1:]).classes("a-contact-name")
                     ui.label(words("watch.reached." + _reached(message))).classes(f"w-heard is-{_reached(message)}")
                     Since(message.receipts[0].at_us, words, "time")
                     if message.text and message.channel != "journal":
-                        ui.label(message.text).classes("a-message-text")
+                        ui.label(_SECRET.sub("…", message.text)).classes("a-message-text")
 
     def _rule(self) -> None:
         """In words, as long as the pack by which it rang is the active one; else by name alone."""

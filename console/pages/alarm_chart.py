@@ -58,7 +58,7 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
     if lines[-1]["xAxis"] - lines[-2]["xAxis"] < (points[-1][0] - points[0][0]) / 8:
         del lines[-1]  # the two words would lie on each other
     least, most, step = axis([value for _, value in readings] + [limit for limit, _ in limits(detail)])
-    text = {"color": "var(--soft)", "fontFamily": "inherit"}
+    text = {"color": "var(--soft)", "fontFamily": "inherit", "fontSize": 12}
     return {
         "animation": False,
         "textStyle": {"fontFamily": "inherit"},
@@ -69,13 +69,7 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
             "borderColor": "var(--line)",
             "textStyle": {"color": "var(--ink)"},
         },
-        "xAxis": {
-            "type": "time",
-            "splitNumber": 4,
-            "axisLabel": {**text, "hideOverlap": True},
-            "axisLine": {"lineStyle": {"color": "var(--line)"}},
-            "splitLine": {"show": False},
-        },
+        "xAxis": time_axis(),
         "yAxis": {
             "type": "value",
             "name": unit,
@@ -98,6 +92,18 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
                 "markLine": {"symbol": "none", "silent": True, "data": lines},
             }
         ],
+    }
+
+
+def time_axis() -> dict[str, Any]:
+    """All of its labels in one size, none in bold, with room between two of them."""
+    said = {"color": "var(--soft)", "fontSize": 12, "fontWeight": "normal", "padding": [0, 6]}
+    return {
+        "type": "time",
+        "splitNumber": 4,
+        "axisLabel": {**said, "hideOverlap": True, "rich": {"primary": {"fontSize": 12, "fontWeight": "normal"}}},
+        "axisLine": {"lineStyle": {"color": "var(--line)"}},
+        "splitLine": {"show": False},
     }
 
 

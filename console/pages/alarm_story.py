@@ -102,7 +102,7 @@ def _told(detail: AlarmDetail, words: Words, names: Mapping[str, str]) -> Iterat
         stamps = {receipt.stamp for receipt in message.receipts}
         for receipt in message.receipts:
             if receipt.stamp in _HOPS and not (receipt.stamp == "accepted" and "delivered" in stamps):
-                to = f"{who(message.recipient, names, words)} ({channel(message.channel, words)})"
+                to = _to(message.recipient, message.channel, names, words)
                 yield Moment(
                     receipt.at_us,
                     "mark_chat_read" if receipt.stamp == "acknowledged" else "send",
@@ -110,7 +110,7 @@ def _told(detail: AlarmDetail, words: Words, names: Mapping[str, str]) -> Iterat
                 )
         for attempt in message.attempts:
             if attempt.outcome not in (None, "accepted") and attempt.finished_us is not None:
-                to = f"{who(message.recipient, names, words)} ({channel(message.channel, words)})"
+                to = _to(message.recipient, message.channel, names, words)
                 yield Moment(
                     attempt.finished_us, "sms_failed", words("alarm.story.message_failed", to=to), attempt.detail
                 )
@@ -165,6 +165,12 @@ def names_of(detail: AlarmDetail, contacts: Iterable[Contact], words: Words) -> 
 def who(recipient: str, names: Mapping[str, str], words: Words) -> str:
     """A contact who is none any more, and whom nobody names to this viewer, is said to be that."""
     return names.get(recipient) or (words("alarm.contact_before") if is_contact(recipient) else recipient)
+
+
+def _to(recipient: str, by: str, names: Mapping[str, str], words: Words) -> str:
+    """Who, and by what; the journal is nobody, so it is named once."""
+    how = channel(by, words)
+    return how if recipient == by else f"{who(recipient, names, words)} ({how})"
 
 
 def channel(name: str, words: Words) -> str:

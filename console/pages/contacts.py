@@ -16,7 +16,7 @@ from nicegui import ui
 from console.pages.doing import do
 from console.pages.forms import buttons, choice, field, form
 from console.pages.page import At
-from console.pages.parts import act_button, card
+from console.pages.parts import act_button, card, hours_said
 from registry.contacts import LANGUAGES, LEAST, ORDERS
 from registry.errors import Stale
 from registry.views import ContactView
@@ -95,7 +95,7 @@ class ContactsCard:
     def _about(self, contact: Contact) -> str:
         words = self._at.words
         least = words("contacts.from", grade=words(f"grade.{contact.least}"))
-        parts = (contact.duty, least, contact.hours, words(f"contacts.language.{contact.language}"))
+        parts = (contact.duty, least, hours_said(contact.hours, words), words(f"contacts.language.{contact.language}"))
         return " · ".join(part for part in parts if part)
 
     def _tool(self, icon: str, key: str, contact: Contact, act: Callable[[], Awaitable[None] | None]) -> None:

@@ -14,12 +14,14 @@ from nicegui import ui
 from alerting.lists import Wanted
 from alerting.views import WatchedAlarm
 from console.components.since import Since
+from console.pages.alarm_chart import time_axis
 from console.pages.contacts import ContactsCard
 from console.pages.device_parts import device_address, device_state
 from console.pages.doing import Looking
 from console.pages.page import At, Page
-from console.pages.parts import act_button, card, fact, grade_mark, heading
-from console.pages.risk_parts import reasons, remedies, risk_mark, terms
+from console.pages.parts import act_button, card, fact, grade_mark, heading, hours_said
+from console.pages.risk_parts import reasons, remedies, risk_mark, terms, with_names
+from console.words import Words
 from registry.trades import trade_of
 from registry.views import Change, ContactView, EnterpriseView
 from schemas.enterprises import Zone
@@ -191,7 +193,7 @@ class _View:
         now = is_open_at(one.hours, one.timezone, at.now_us())
         if now is None:
             return at.words("enterprise.hours_unknown")
-        return f"{at.words('enterprise.open' if now else 'enterprise.closed')} · {one.hours}"
+        return f"{at.words('enterprise.open' if now else 'enterprise.closed')} · {hours_said(one.hours, at.words)}"
 
     @ui.refreshable_method
     def _alarms(self) -> None:
@@ -207,7 +209,8 @@ class _View:
                         grade_mark(alarm.grade, words)
                         ui.link(self._what(alarm), f"/alarms/{alarm.key}")
                         zone = at.name(alarm.zone_name, alarm.zone_name_en) or alarm.device
-                        ui.label(zone).classes("t-soft")
+                        over = "" if alarm.open else words("watch.standing.over")
+                        ui.label(" · ".join(filter(None, (zone, over)))).classes("t-soft")
                         Since(alarm.raised_us, words, "full")
 
     def _what(self, alarm: WatchedAlarm) -> str:
@@ -218,7 +221,7 @@ class _View:
 
     @ui.refreshable_method
     def _risk(self) -> None:
-        words, view = self._at.words, self._known.risk
+        words, view, at_name = self._at.words, self._known.risk, self._at.name
         if not self._at.may(Act.SEE_RISK):
             return
         with card(words("enterprise.risk")):
@@ -227,12 +230,15 @@ class _View:
                 return
             ui.label(words("supervisor.own_colour")).classes("t-soft s-own")
             heading(words("enterprise.why"), 3)
-            reasons(view.risk, words)
+            devices = {one.device: at_name(one.name, one.name_en) for one in self._known.devices}
+            risk = with_names(view.risk, devices)
+            reasons(risk, words)
             heading(words("enterprise.lower"), 3)
-            remedies(view.risk, words)
+            remedies(risk, words)
             if len(self._known.chapters) > 1:
                 heading(words("enterprise.history"), 3)
-                ui.echart(_history(self._known.chapters, self._at.now_us()), renderer="svg").classes("e-history")
+                chart = _history(self._known.chapters, view.risk.score, self._at.now_us(), words)
+                ui.echart(chart, renderer="svg").classes("e-history")
             with ui.element("details").classes("e-terms"):
                 ui.element("summary")._text = words("enterprise.terms")
                 terms(view.risk, words)
@@ -326,29 +332,44 @@ def _changed(change: Change) -> list[str]:
     return sorted(key for key in {*before, *after} if before.get(key) != after.get(key) and key != "version")
 
 
-def _history(chapters: Sequence[RiskChapter], now_us: int) -> dict[str, Any]:
-    """The score over time, in steps, for ECharts; chapters come newest first."""
+def _history(chapters: Sequence[RiskChapter], score: float, now_us: int, words: Words) -> dict[str, Any]:
+    """The score over time, in steps up to the present one, for ECharts; chapters come newest first."""
     points = [[chapter.at_us / 1000, round(chapter.score, 1)] for chapter in reversed(chapters)]
-    points.append([max(now_us / 1000, points[-1][0]), points[-1][1]])
-    text = {"color": "var(--soft)", "fontFamily": "inherit"}
+    points.append([max(now_us / 1000, points[-1][0]), round(score, 1)])
+    text = {"color": "var(--soft)", "fontFamily": "inherit", "fontSize": 12}
+    colours = (("yellow", "var(--yellow-fill)", 15), ("orange", "var(--orange)", 30), ("red", "var(--red)", 40))
+    limits = [
+        {
+            "yAxis": limit,
+            "lineStyle": {"color": ink},
+            "label": {
+                "formatter": f"{words('map.colour.' + colour)} ≥ {limit}",
+                "position": "insideStartTop",
+                "distance": 2,
+                "color": "var(--ink)",
+                "fontSize": 11,
+            },
+        }
+        for colour, ink, limit in colours
+    ]
     return {
         "animation": False,
         "grid": {"left": 36, "right": 12, "top": 12, "bottom": 24},
-        "xAxis": {"type": "time", "axisLabel": {**text, "hideOverlap": True}, "splitLine": {"show": False}},
-        "yAxis": {"type": "value", "min": 0, "max": 100, "interval": 20, "axisLabel": text},
-        "tooltip": {"trigger": "axis"},
+        "xAxis": time_axis(),
+        "yAxis": {
+            "type": "value", "min": 0, "max": 100, "interval": 20, "axisLabel": text,
+            "splitLine": {"lineStyle": {"color": "var(--line)"}},
+        },
+        "tooltip": {
+            "trigger": "axis", "backgroundColor": "var(--surface)", "borderColor": "var(--line)",
+            "textStyle": {"color": "var(--ink)"},
+        },
         "series": [
             {
                 "type": "line", "step": "end", "data": points, "showSymbol": False,
-                "lineStyle": {"color": "var(--accent)", "width": 2},
-                "markLine": {
-                    "silent": True, "symbol": "none", "label": {"show": False},
-                    "data": [
-                        {"yAxis": 15, "lineStyle": {"color": "var(--yellow-fill)"}},
-                        {"yAxis": 30, "lineStyle": {"color": "var(--orange)"}},
-                        {"yAxis": 40, "lineStyle": {"color": "var(--red)"}},
-                    ],
-                },
+                "name": words("enterprise.risk"),
+                "lineStyle": {"color": "var(--accent)", "width": 2}, "itemStyle": {"color": "var(--accent)"},
+                "markLine": {"silent": True, "symbol": "none", "data": limits},
             }
         ],
     }  # fmt: skip

@@ -87,7 +87,7 @@ class _List:
             "where": at.name(one.address, one.address_en) or at.name(one.district_name, one.district_name_en),
             "trade": at.name(trade.name, trade.name_en),
             "colour": colour,
-            "said": at.words(f"map.colour.{colour}") if colour else "",
+            "said": at.words("enterprise.coloured", colour=at.words(f"map.colour.{colour}")) if colour else "",
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -42,6 +43,25 @@ def fact(name: str, text: str, link: str = "") -> None:
             ui.link(text, link)
         else:
             ui.label(text)
+
+
+_DAYS = "Mo|Tu|We|Th|Fr|Sa|Su"
+_EVERY_DAY, _DAY = re.compile(r"\bMo\s*-\s*Su\b", re.I), re.compile(rf"\b({_DAYS})\b", re.I)
+_SPAN = re.compile(rf"\b({_DAYS})\s*-\s*({_DAYS})\b", re.I)
+
+
+def hours_said(hours: str, words: Words) -> str:
+    """Opening hours as a person says them: `Mo-Su 10:30-21:30` is `daily 10:30-21:30`."""
+
+    def day(name: str) -> str:
+        return words(f"enterprise.day.{name.lower()}")
+
+    if hours.strip() == "24/7":
+        return words("enterprise.always")
+    said = _EVERY_DAY.sub(words("enterprise.every_day"), hours)
+    said = _SPAN.sub(lambda found: words("enterprise.days", first=day(found[1]), last=day(found[2])), said)
+    said = _DAY.sub(lambda found: day(found[1]), said)
+    return re.sub(r"\b(off|closed)\b", words("enterprise.day_off"), said)
 
 
 def badge(text: str, classes: str = "") -> ui.label:

@@ -5,12 +5,14 @@ A risk colour is a round mark with a number in it, so that it is not taken for a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import structs
 from nicegui import ui
 
 from console.words import Words
 from registry.trades import trade_of
-from schemas.risk import Reason, Risk, RiskColour
+from schemas.risk import Reason, Risk, RiskColour, Said
 from scoring.risk_words import in_words
 from streams.risk_book import RiskTotal
 
@@ -20,7 +22,24 @@ _LEAST_SAID = 0.05
 def risk_mark(colour: str, score: float, words: Words) -> None:
     with ui.element("div").classes(f"r-mark is-{colour}"):
         ui.element("b")._text = f"{score:.0f}"
-        ui.label(words(f"map.colour.{colour}"))
+        ui.label(words("enterprise.coloured", colour=words(f"map.colour.{colour}")))
+
+
+def with_names(risk: Risk, devices: Mapping[str, str]) -> Risk:
+    """With the names of its devices in place of their codes."""
+
+    def named(said: Said) -> Said:
+        told = {**said}
+        for key in ("device", "devices"):
+            if codes := str(told.get(key) or ""):
+                told[key] = ", ".join(devices.get(code) or code for code in codes.split(", "))
+        return told
+
+    return structs.replace(
+        risk,
+        reasons=tuple(structs.replace(one, said=named(one.said)) for one in risk.reasons),
+        remedies=tuple(structs.replace(one, said=named(one.said)) for one in risk.remedies),
+    )
 
 
 def reason_pairs(risk: Risk, words: Words) -> list[tuple[str, str]]:
