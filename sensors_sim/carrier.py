@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from urllib.parse import parse_qsl
 import httpx
 import msgspec
 
-from schemas.errors import ServiceAway
+from sensors_sim.stand_in import StandIn, launch, lines_of
 
 SLOW_S = 8.0
 """Longer than a sender waits."""
@@ -47,42 +46,19 @@ class Text(msgspec.Struct, frozen=True):
     body: str
 
 
-def read(file: Path) -> list[Text]:
-    """Every message that was taken so far, in order; a line that is still being written is left out."""
-    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    return [msgspec.json.decode(line, type=Text) for line in lines]
-
-
 @dataclass(slots=True)
-class Carrier:
-    process: subprocess.Popen[bytes]
-    port: int
-    file: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
+class Carrier(StandIn):
     def texts(self) -> list[Text]:
-        return read(self.file)
+        """Every message that was taken so far, in order."""
+        return [msgspec.json.decode(line, type=Text) for line in lines_of(self.file)]
 
     def behave(self, behaviour: Behaviour) -> None:
         httpx.put(f"{self.url}/behave", content=msgspec.json.encode(behaviour), trust_env=False).raise_for_status()
 
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.communicate()
-
 
 def start(file: Path, port: int = 0) -> Carrier:
     """Start a carrier that listens on loopback. Raises ServiceAway when it cannot."""
-    process = subprocess.Popen([sys.executable, "-m", __name__, str(port), str(file)], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    said = process.stdout.readline()
-    if not said:
-        process.communicate()
-        raise ServiceAway("carrier", "the stand-in did not start; its own words are on stderr.")
-    return Carrier(process, int(said), file)
+    return Carrier(*launch(__name__, file, port, "carrier"))
 
 
 class Refused(Exception):

@@ -8,7 +8,6 @@ Speaks as much of HTTP/1.1 as a client that keeps its connection open needs.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from schemas.errors import ServiceAway
 from schemas.notifications import Notification, decode_notification
+from sensors_sim.stand_in import StandIn, launch, lines_of
 
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 _encode = msgspec.json.Encoder().encode
@@ -35,40 +34,16 @@ class Arrival(msgspec.Struct, frozen=True):
         return decode_notification(bytes(self.body))
 
 
-def read(file: Path) -> list[Arrival]:
-    """Every message that was answered so far, in order; a line that is still being written is left out."""
-    lines = file.read_bytes().split(b"\n")[:-1]
-    return [msgspec.json.decode(line, type=Arrival) for line in lines]
-
-
 @dataclass(slots=True)
-class SinkProcess:
-    process: subprocess.Popen[bytes]
-    port: int
-    file: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
+class SinkProcess(StandIn):
     def arrivals(self) -> list[Arrival]:
-        return read(self.file)
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.communicate()
+        """Every message that was answered so far, in order."""
+        return [msgspec.json.decode(line, type=Arrival) for line in lines_of(self.file)]
 
 
 def start(file: Path, port: int = 0) -> SinkProcess:
     """Start a sink that listens on loopback. Raises ServiceAway when it cannot."""
-    command = [sys.executable, "-m", __name__, str(port), str(file)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    said = process.stdout.readline()
-    if not said:
-        process.communicate()
-        raise ServiceAway("webhook", "the sink did not start; its own words are on stderr.")
-    return SinkProcess(process, int(said), file)
+    return SinkProcess(*launch(__name__, file, port, "webhook"))
 
 
 class _Connection(asyncio.Protocol):
