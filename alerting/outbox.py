@@ -235,13 +235,14 @@ class Outbox:
             ledger.hurry_ladders(connection, failed, self._clock())
 
     def _written(self, answered: list[tuple[Tray, Settled]]) -> None:
+        # While they are in the air: a desk that ends waits for it.
+        if failed := [s.sending.notification.id for _, s in answered if s.settlement.status is Status.FAILED]:
+            self._hurry(failed)
         # Before the desk is told: a retry that is due at once must not be taken off the list of what is in the air.
         with self._lock:
             for _, s in answered:
                 self._in_the_air.pop(s.sending.notification.id, None)
             self._lock.notify_all()
-        if failed := [s.sending.notification.id for _, s in answered if s.settlement.status is Status.FAILED]:
-            self._hurry(failed)
         for tray, s in answered:
             notification = s.sending.notification
             if s.settlement.status is Status.QUEUED:
