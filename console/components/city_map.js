@@ -111,8 +111,8 @@ export default {
       this.count();
       if (isFirst && told.places.length) {
         world.map.fitBounds(L.latLngBounds(told.places.map((place) => [place[LATITUDE], place[LONGITUDE]])), {
-          // Clear of what lies over the map: search and list on the left (on a phone above), legend on the right.
-          ...(this.wide ? { paddingTopLeft: [300, 50], paddingBottomRight: [230, 40] } : { paddingTopLeft: [40, 220], paddingBottomRight: [40, 90] }),
+          // Clear of the search and the list that lie over the map: on the left, on a phone above.
+          ...(this.wide ? { paddingTopLeft: [280, 50], paddingBottomRight: [60, 40] } : { paddingTopLeft: [40, 220], paddingBottomRight: [40, 90] }),
           animate: false,
         });
         this.outline();

@@ -90,7 +90,7 @@ export default {
         <span class="material-icons" aria-hidden="true">volume_off</span>{{ say("sound_off") }}
       </span>
       <div v-if="banner" class="t-banner" :class="'is-' + line" role="alert">
-        <span class="material-icons" aria-hidden="true">{{ line === "back" ? "check_circle" : "cloud_off" }}</span>
+        <span class="material-icons" aria-hidden="true">{{ line === "live" ? "check_circle" : "cloud_off" }}</span>
         <span><strong>{{ banner.title }}</strong> {{ banner.text }}</span>
       </div>
       <div class="t-aloud" aria-live="assertive" aria-atomic="true">{{ aloud }}</div>

@@ -133,8 +133,9 @@ class _View:
                     if shown:
                         badge(words("watch.value", value=shown, limit=limit) if limit else shown)
                     badge(words("watch.standing." + self._standing()))
-                    ui.label(words("alarm.since"))
-                    Since(alarm.raised_us, words)
+                    with ui.element("span").classes("a-since"):
+                        ui.label(words("alarm.since"))
+                        Since(alarm.raised_us, words)
                     if alarm.assigned_to:
                         badge(words("alarm.assigned", to=alarm.assigned_to))
                     if alarm.verdict:

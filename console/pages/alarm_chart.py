@@ -97,11 +97,13 @@ def options(detail: AlarmDetail, words: Words) -> dict[str, Any]:
 
 def time_axis() -> dict[str, Any]:
     """All of its labels in one size, none in bold, with room between two of them."""
-    said = {"color": "var(--soft)", "fontSize": 12, "fontWeight": "normal", "padding": [0, 6]}
+    said = {
+        "color": "var(--soft)", "fontSize": 12, "fontWeight": "normal", "fontFamily": "sans-serif", "padding": [0, 6],
+    }  # fmt: skip
     return {
         "type": "time",
         "splitNumber": 4,
-        "axisLabel": {**said, "hideOverlap": True, "rich": {"primary": {"fontSize": 12, "fontWeight": "normal"}}},
+        "axisLabel": {**said, "hideOverlap": True, "rich": {"primary": said}},
         "axisLine": {"lineStyle": {"color": "var(--line)"}},
         "splitLine": {"show": False},
     }

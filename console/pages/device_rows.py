@@ -67,6 +67,7 @@ def named_row(at: At, one: DeviceLine) -> None:
     with ui.element("div").classes("d-side"):
         ui.label(words(f"enterprise.device_state.{state}")).classes(f"e-state is-{state}")
         if one.newest_us:
+            ui.label(words("devices.last_heard")).classes("t-soft")
             Since(one.newest_us, words)
 
 

@@ -8,6 +8,7 @@ NotAllowed, something unknown (not there), or a database that is away.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -72,6 +73,10 @@ class At:
     async def ask(self, function: Callable[P, R], *args: P.args, **more: P.kwargs) -> R:
         """Call something that waits for the database, in a thread. Its errors come through."""
         answer = await run.io_bound(function, *args, **more)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A page that was closed meanwhile; `run` keeps that to itself and answers None.
+            raise asyncio.CancelledError
         return answer  # type: ignore[return-value]  # None only while the process ends
 
     def now_us(self) -> int:
