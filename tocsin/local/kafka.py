@@ -22,7 +22,7 @@ from schemas.errors import ServiceAway
 from tocsin.local.kafka_jars import jars, java
 from tocsin.local.mosquitto import free_port
 
-_READY_S = 60.0
+_READY_S = 180.0
 _STOP_S = 20.0
 _LOOK_S = 0.05
 _HEAP_MB = 512
