@@ -99,8 +99,8 @@ def _drawn(browser: Browser, service: Service, token: str, options: Options) -> 
     pages = [_open(browser, service, token) for _ in range(max(2, int(BROWSERS * options.scale)))]
     count = max(5, int(ALARMS * options.scale))
     _settle(connect_dsn(service.data))
-    _raise_alarms(service.running.mqtt_port, [f"bench-{n:03d}" for n in range(count)])
-    wanted = _judged(connect_dsn(service.data), "bench-%", count)
+    raise_alarms(service.running.mqtt_port, [f"bench-{n:03d}" for n in range(count)])
+    wanted = judged(connect_dsn(service.data), "bench-%", count)
     took: list[float] = []
     missing = 0
     until = time.monotonic() + 20.0
@@ -221,7 +221,7 @@ def _watched(
         yield service, token
 
 
-def _raise_alarms(port: int, codes: list[str]) -> None:
+def raise_alarms(port: int, codes: list[str]) -> None:
     """A smoke alarm in each, two a second."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id="bench-console", protocol=paho.MQTTv5)
     client.connect("127.0.0.1", port)
@@ -235,7 +235,7 @@ def _raise_alarms(port: int, codes: list[str]) -> None:
     client.loop_stop()
 
 
-def _judged(dsn: str, enterprises: str, count: int) -> dict[str, float]:
+def judged(dsn: str, enterprises: str, count: int) -> dict[str, float]:
     """Alarm key → when its event was written, in ms since 1970."""
     query = """
         SELECT key, extract(epoch FROM judged_at) * 1e3 FROM alarm_events WHERE state = 'raised' AND enterprise LIKE %s
