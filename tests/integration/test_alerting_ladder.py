@@ -13,8 +13,10 @@ import alerting.contacts
 from alerting import whereabouts
 from alerting.ladder import ROUNDS
 from alerting.ledger import Arrived, put_arrived
+from alerting.lists import Wanted
 from alerting.metrics import AlertingMetrics
 from alerting.moving import move_alarms
+from alerting.people import People
 from alerting.ports import Answer, Arrival, Outcome, Tracked
 from alerting.routes import Recipient, Routes
 from alerting.tracking import Tracking
@@ -236,6 +238,21 @@ def test_contacts_that_change_places_on_the_way_are_called_once_each(shop: str) 
         w.tell(event(State.CLEARED, Grade.RED, step=2))
         w.turn(60)
         assert sorted(numbers[6:]) == ["01", "02", "03"], "the all-clear goes to those who were told"
+        directory.close()
+
+
+def test_who_was_told_is_shown_by_the_place_of_now(shop: str) -> None:
+    """Who may not see contacts reads `contact 2`: the second in the list as it is, and of one who went that."""
+    with watch(shop) as w:
+        directory, people = Directory(shop), People(shop, w.clock)
+        w.tell(RED)
+        directory.swap_contacts(house(), "shop-1", 1, 2)
+        (alarm,) = people.list_alarms(house(), Wanted()).alarms
+        assert [(one.recipient, one.place) for one in alarm.heard] == [("contact:shop-1:1", 2)]
+        directory.remove_contact(house(), "shop-1", 2)
+        (alarm,) = people.list_alarms(house(), Wanted()).alarms
+        assert [(one.recipient, one.place) for one in alarm.heard] == [("contact:shop-1:1", None)]
+        people.close()
         directory.close()
 
 

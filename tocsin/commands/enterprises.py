@@ -294,7 +294,8 @@ def _print_enterprise(shown: dict[str, Any]) -> None:
 
 def _contact(contact: Contact) -> str:
     duty = f" ({contact.duty})" if contact.duty else ""
-    return f"{contact.order}. {contact.name}{duty}: {contact.phone or 'no number'} by {', '.join(contact.channels)}"
+    how = f"{contact.phone or 'no number'} by {', '.join(contact.channels)}"
+    return f"{contact.order}. {contact.name}{duty}: {how}, contact:{contact.enterprise}:{contact.id}"
 
 
 def _print_json(answer: Any) -> None:
