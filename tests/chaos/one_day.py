@@ -3,7 +3,8 @@
     python -m tests.chaos.one_day --shops 1000 --hours 24 --slower 15
 
 compares what both told, all of every step but its number in the log, with each other and with the naive twin over each
-run's own log, and what both stored with what was sent. There are no tolerances: `day_feed` says why none is needed.
+run's own log, what both stored with what was sent, the messages that went at once, and how every shop stands: its risk
+with all its terms. There are no tolerances: `day_feed` says why none is needed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,7 +28,10 @@ import psycopg
 from schemas.alarms import AlarmEvent, State
 from schemas.entries import Entry
 from schemas.kafka import log_topic
+from schemas.risk import Risk
 from scoring.naive import NaiveEngine
+from scoring.risk import explain, judge
+from scoring.risk_state import decode_state
 from streams.log.kafka_reader import KafkaPartitionsReader
 from streams.log.kafka_topics import ends_of
 from streams.log.one_partition import OnePartition
@@ -46,6 +51,12 @@ from tocsin.settings import connect_dsn
 _ALL_TIME = (0, 1 << 52)
 _SETTLE_S = 300.0
 _SHOWN = 12
+_LEFT = """
+    SELECT EXISTS (SELECT FROM risk_inbox) OR EXISTS (
+           SELECT FROM alarm_events AS e CROSS JOIN (VALUES ('desk'), ('risk')) AS c (consumer)
+             LEFT JOIN positions AS p ON p.consumer = c.consumer AND p.partition = e.partition
+            WHERE e.seq > coalesce(p.position, 0))
+"""
 _TAKEN = '"partition_taken"'
 """In a worker's log."""
 
@@ -64,6 +75,10 @@ class Ran:
     log_cuts: int
     """Entries in the log."""
     deeds: list[str] = field(default_factory=list)
+    risks: dict[str, Risk] = field(default_factory=dict)
+    """Of each shop, at the end of the day."""
+    messages: set[str] = field(default_factory=set)
+    """Names of those that went at once: bundles are cut by the clock on the wall."""
 
     def says(self, day: Day) -> str:
         words = [
@@ -72,6 +87,8 @@ class Ran:
             f"{self.log_cuts} entries",
             f"{len(self.events)} steps of alarms",
             f"{self.stored.readings} readings stored",
+            f"{len(self.messages)} messages at once",
+            f"risk of {len(self.risks)} shops",
             *self.deeds,
         ]
         return ", ".join(words)
@@ -154,12 +171,15 @@ def _run(
         until(f"{name}: all is judged", lambda: _positions(dsn, "engine", last), _SETTLE_S)
         fed_s = time.monotonic() - began
         until(f"{name}: all is stored", lambda: _positions(dsn, "store", last), _SETTLE_S)
+        until(f"{name}: all is told, and its risk known", lambda: _taken(dsn), _SETTLE_S)
     finally:
         devices.close()
     with psycopg.connect(dsn) as connection:
         events = events_said(connection)
+        messages = {id_ for (id_,) in connection.execute("SELECT id FROM notifications WHERE at_once")}
+        risks = _risks(connection, day.plan.start_us + day.plan.seconds * 1_000_000)
     stored, arrivals = _stored(dsn)
-    return Ran(name, events, stored, arrivals, tail.kept, fed_s, sum(last.values()), deeds)
+    return Ran(name, events, stored, arrivals, tail.kept, fed_s, sum(last.values()), deeds, risks, messages)
 
 
 def _positions(dsn: str, consumer: str, ends: dict[int, int]) -> bool:
@@ -172,6 +192,29 @@ def _positions(dsn: str, consumer: str, ends: dict[int, int]) -> bool:
             rows = plain.execute("SELECT partition, position FROM positions WHERE consumer = %s", (consumer,))
             found = dict(rows.fetchall())
     return all(found.get(partition, 0) == end for partition, end in ends.items())
+
+
+def _taken(dsn: str) -> bool:
+    """Whether desk and keeper of risk have taken every event, and everything else that touches a risk."""
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(_LEFT).fetchone()
+    return row == (False,)
+
+
+def _risks(connection: psycopg.Connection[Any], end_us: int) -> dict[str, Risk]:
+    """As they are at the end of the day, from what the keeper kept.
+
+    Which hours of circuits had been rolled up when it last looked, and when a shop's devices were first heard, is the
+    store's own time; so the colour is taken anew, and circuits are left out.
+    """
+    risks = {}
+    for enterprise, body in connection.execute("SELECT enterprise, state FROM risk"):
+        state = decode_state(body)
+        state.lives.sort(key=lambda life: life.key)
+        state.strain, state.colour, state.as_of_us = None, 0, 0
+        curve, next_us = judge(state, end_us)
+        risks[enterprise] = explain(enterprise, state, curve, next_us)
+    return risks
 
 
 def _stored(dsn: str) -> tuple[Tally, dict[int, int]]:
@@ -240,6 +283,10 @@ def judge_stored(day: Day, ran: Ran) -> list[str]:
 def judge_alike(one: Ran, other: Ran) -> list[str]:
     """Both runs, with each other: every alarm and every stored reading, with arrival, quality and origin."""
     wrong = differences(f"{one.name} and {other.name}", one.events, other.events)
+    for shop in sorted(one.risks.keys() | other.risks.keys()):
+        if one.risks.get(shop) != other.risks.get(shop):
+            wrong.append(f"risk of {shop}: {one.risks.get(shop)} here, {other.risks.get(shop)} there")
+    wrong += [f"a message went at once in one of them only: {id_}" for id_ in sorted(one.messages ^ other.messages)]
     if one.arrivals != other.arrivals:
         apart = {s for s in one.arrivals.keys() | other.arrivals.keys() if one.arrivals.get(s) != other.arrivals.get(s)}
         wrong.append(f"stored readings of {len(apart)} sensors differ in time, arrival, quality or origin")

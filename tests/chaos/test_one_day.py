@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from schemas.alarms import AlarmEvent, Evidence, Grade, Kind, State
+from scoring.risk import explain, judge
+from scoring.risk_state import RiskState
 from tests.chaos.day_plan import DayPlan, Tally
-from tests.chaos.one_day import differences, one_day
+from tests.chaos.one_day import Ran, differences, judge_alike, one_day
 
 EVENT = AlarmEvent(
     "k", 1, 0, 7, State.RAISED, "shop-0001/kitchen/gas", "shop-0001", "kitchen", "gas", "gas", Kind.GAS,
@@ -67,3 +70,15 @@ def test_a_reading_that_is_lost_doubled_or_changed_changes_the_tally() -> None:
     assert tally([2.0, 1.0, 3.0]).times != whole.times, "but each at its time"
     assert tally([1.0, 2.0, 4.0]).values != whole.values
     assert tally([1.0, 2.0]).count != whole.count
+
+
+def test_a_risk_or_a_message_that_one_of_two_runs_has_is_seen() -> None:
+    """Alarms alone are not what people get."""
+    state = RiskState()
+    curve, next_us = judge(state, 1_800_000_000_000_000)
+    risk = explain("shop-0001", state, curve, next_us)
+    one = Ran("one", [EVENT], Tally(), {}, {}, 1.0, 1, risks={"shop-0001": risk}, messages={"m1"})
+    assert judge_alike(one, replace(one, name="other")) == []
+    worse = msgspec.structs.replace(risk, score=risk.score + 1e-9)
+    for other in (replace(one, risks={"shop-0001": worse}), replace(one, risks={}), replace(one, messages=set())):
+        assert len(judge_alike(one, other)) == 1
