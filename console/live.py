@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -34,6 +35,11 @@ _SHARE = 4
 """Between two readings lies at least so many times what one takes: where much is open, watching costs the machine no
 more than a fifth of a core, and engine and door go on."""
 _GATHER_MOST_S = 1.0
+_AT_ONCE = "alarms"
+"""What is said on the channel of alarms and of what people did about them."""
+_LATER_S = 0.7
+"""What became of a message, and the registry, may wait so long: the next alarm takes it along, and a screen that is
+drawn anew three times an alarm costs three times as much."""
 _PROOF_S = 1.0
 """A quiet PostgreSQL is asked so often whether it is there."""
 SILENT_S = 3.0
@@ -306,15 +312,16 @@ class Live:
 
     def _wait(self, connection: Connection, again_at: float) -> bool:
         """Until something has changed (true, not before `again_at`), somebody new is here, or a second has passed."""
-        until, heard = time.monotonic() + _PROOF_S, False
+        until, due = time.monotonic() + _PROOF_S, math.inf
         while not self._stopping.is_set():
-            heard |= any(True for _ in connection.notifies(timeout=0))
             now = time.monotonic()
-            if heard and now >= again_at:
+            for notify in connection.notifies(timeout=0):
+                due = min(due, again_at if notify.payload == _AT_ONCE else max(again_at, now + _LATER_S))
+            if now >= due:
                 return True
-            if self._bell.rung() or (not heard and now >= until):
-                return heard
-            self._bell.wait(connection.fileno(), (again_at if heard else until) - now)
+            if self._bell.rung() or now >= min(due, until):
+                return due < math.inf
+            self._bell.wait(connection.fileno(), min(due, until) - now)
         return False
 
     def _read(self, *, all_rooms: bool) -> None:

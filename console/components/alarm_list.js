@@ -13,6 +13,7 @@ const GRADES = ["red", "orange", "yellow", "blue"];
 const WEIGHT = { red: 4, orange: 3, yellow: 2, blue: 1 };
 const SHOWN_GROUPS = 60;
 const ANSWER_MS = 6000;
+const FRESH_MS = 4000;
 
 export default {
   components: { AlarmRow },
@@ -200,6 +201,9 @@ export default {
       return this.shownGroups.flatMap((group) => group.shown);
     },
   },
+  created() {
+    this.$watch(() => seconds.value, this.fade);
+  },
   mounted() {
     window.addEventListener("keydown", this.key);
   },
@@ -236,12 +240,12 @@ export default {
       if (this.at && !this.rows[this.at]) this.at = "";
     },
     flash(key) {
-      this.fresh = { ...this.fresh, [key]: true };
-      setTimeout(() => {
-        const fresh = { ...this.fresh };
-        delete fresh[key];
-        this.fresh = fresh;
-      }, 4000);
+      this.fresh = { ...this.fresh, [key]: performance.now() + FRESH_MS };
+    },
+    fade() {
+      const now = performance.now();
+      const left = Object.entries(this.fresh).filter(([, until]) => until > now);
+      if (left.length !== Object.keys(this.fresh).length) this.fresh = Object.fromEntries(left);
     },
     // The server's answer to an act: `what` is a sentence when it was refused.
     answered(answer) {

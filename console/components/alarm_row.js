@@ -1,7 +1,13 @@
 // One open alarm in the list of a duty desk. A component of its own, so that a change of one alarm, and each second that
 // passes, costs nothing for the others: this row is drawn anew when something of its own has changed, its ages alone tick.
 
-import { agoWords, gradeShapes, measureWords, nameOf, seconds } from "tocsin_words";
+import { agoWords, gradeShapes, measureWords, momentWords, nameOf, numberWords, seconds } from "tocsin_words";
+
+// An age moves in steps, smaller while it is young: fifty that all change each second are a flicker, and a paint each.
+function stepped(ms) {
+  const step = ms < 60_000 ? 5_000 : ms < 600_000 ? 10_000 : 60_000;
+  return Math.floor(ms / step) * step;
+}
 
 // The only part of a row that changes by itself.
 const Ago = {
@@ -10,7 +16,7 @@ const Ago = {
   computed: {
     text() {
       seconds.value;
-      const ago = agoWords(window.tocsin.now() - this.us / 1000, this.texts);
+      const ago = agoWords(stepped(window.tocsin.now() - this.us / 1000), this.texts);
       return this.words ? this.words.replace("{ago}", () => ago) : ago;
     },
   },
@@ -103,16 +109,16 @@ export default {
       return measureWords(this.row, this.texts);
     },
     clock() {
-      return new Date(this.row.raised_us / 1000).toLocaleString(this.locale(), { hour12: false });
+      return momentWords(this.row.raised_us / 1000, this.language);
     },
     quantity() {
       const { value, limit, unit, family, unit_word } = this.row;
       if (value === null || unit === "flag") return "";
       // A load is a multiple of what the circuit is made for.
       const word = family === "load" && !unit ? this.say("watch.rated") : unit_word;
-      const own = this.numberOf(value) + word;
+      const own = numberWords(value, this.language) + word;
       if (limit === null) return own;
-      return this.say("watch.value", { value: own, limit: this.numberOf(limit) + word });
+      return this.say("watch.value", { value: own, limit: numberWords(limit, this.language) + word });
     },
     standing() {
       const { suppression, active, latched } = this.row;
@@ -145,12 +151,6 @@ export default {
     say(key, values) {
       const text = this.texts[key] ?? key;
       return values ? text.replace(/\{(\w+)\}/g, (_, name) => values[name]) : text;
-    },
-    locale() {
-      return this.language === "zh" ? "zh-CN" : "en-GB";
-    },
-    numberOf(value) {
-      return Number(value.toPrecision(4)).toLocaleString(this.locale(), { maximumFractionDigits: 2 });
     },
     // The second contact of the enterprise has no name here: who may see contacts finds it on the alarm's page.
     who(one) {

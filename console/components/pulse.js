@@ -7,6 +7,8 @@
 
 import { markRaw, toRaw } from "vue";
 
+import { timeWords } from "tocsin_words";
+
 const CUT_MS = 3000;
 const STILL_MS = 12000;
 const RING_EVERY_MS = 2400;
@@ -162,7 +164,7 @@ export default {
     },
     clock(ms) {
       if (!ms) return "–";
-      return new Date(ms).toLocaleTimeString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
+      return timeWords(ms, this.language);
     },
     // Called by the server once a second.
     take(beat) {
@@ -220,7 +222,8 @@ export default {
     },
     title(count) {
       const bare = document.title.replace(/^\(\d+\) /, "");
-      document.title = count ? `(${count}) ${bare}` : bare;
+      const title = count ? `(${count}) ${bare}` : bare;
+      if (title !== document.title) document.title = title;
     },
     // A socket that is refused: because nobody is there, or because the session is over?
     async ask() {

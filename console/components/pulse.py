@@ -11,7 +11,7 @@ from console.telling import Telling
 from console.words import Words
 
 
-class Pulse(ui.element, component="pulse.js"):
+class Pulse(ui.element, component="pulse.js", dependencies=["tocsin_words.js"]):
     """Stands in the frame of every page."""
 
     def __init__(self, words: Words, first: dict[str, Any], login: str) -> None:

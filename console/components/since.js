@@ -1,5 +1,5 @@
 // A moment as people need it: how long ago, ticking by the server's clock, with the moment itself beneath it.
-import { agoWords, seconds } from "tocsin_words";
+import { agoWords, momentWords, seconds, timeWords } from "tocsin_words";
 
 export default {
   template: `<time class="t-since" :datetime="iso" :title="full">{{ text }}</time>`,
@@ -9,10 +9,10 @@ export default {
       return new Date(this.us / 1000).toISOString();
     },
     full() {
-      return new Date(this.us / 1000).toLocaleString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
+      return momentWords(this.us / 1000, this.language);
     },
     clock() {
-      return new Date(this.us / 1000).toLocaleTimeString(this.language === "zh" ? "zh-CN" : "en-GB", { hour12: false });
+      return timeWords(this.us / 1000, this.language);
     },
     isToday() {
       return new Date(this.us / 1000).toDateString() === new Date(window.tocsin.now()).toDateString();

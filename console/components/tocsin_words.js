@@ -2,9 +2,32 @@
 
 import { ref } from "vue";
 
-// Rises each second; whoever reads it while drawing is drawn anew. One timer for all ages on a page.
+// Rises each second; whoever reads it while drawing is drawn anew. It follows the server's beat, so that ages and the
+// sign of life are one paint; without a beat it goes on by itself.
 export const seconds = ref(0);
-setInterval(() => seconds.value++, 1000);
+let beaten = 0;
+window.addEventListener("tocsin-beat", () => {
+  beaten = performance.now();
+  seconds.value++;
+});
+setInterval(() => {
+  if (performance.now() - beaten > 1500) seconds.value++;
+}, 1000);
+
+// Made once a language: a new one costs as much as drawing a row.
+const formats = {};
+function format(kind, language) {
+  const key = kind + language;
+  if (!formats[key]) {
+    const locale = language === "zh" ? "zh-CN" : "en-GB";
+    if (kind === "number") formats[key] = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 });
+    else formats[key] = new Intl.DateTimeFormat(locale, { timeStyle: "medium", hour12: false, ...(kind === "moment" && { dateStyle: "short" }) });
+  }
+  return formats[key];
+}
+export const timeWords = (ms, language) => format("time", language).format(ms);
+export const momentWords = (ms, language) => format("moment", language).format(ms);
+export const numberWords = (value, language) => format("number", language).format(Number(value.toPrecision(4)));
 
 // Octagon, triangle, diamond, circle: told apart without colour.
 export const gradeShapes = {
