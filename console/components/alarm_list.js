@@ -7,7 +7,7 @@
 import { markRaw, toRaw } from "vue";
 
 import AlarmRow from "alarm_row";
-import { agoWords, gradeShapes, measureWords, nameOf, newId, seconds } from "tocsin_words";
+import { agoWords, gradeShapes, measureWords, nameOf, newId, moments } from "tocsin_words";
 
 const GRADES = ["red", "orange", "yellow", "blue"];
 const WEIGHT = { red: 4, orange: 3, yellow: 2, blue: 1 };
@@ -202,7 +202,7 @@ export default {
     },
   },
   created() {
-    this.$watch(() => seconds.value, this.fade);
+    this.$watch(() => moments.value, this.fade);
   },
   mounted() {
     window.addEventListener("keydown", this.key);
@@ -339,7 +339,7 @@ export default {
       history.replaceState(history.state, "", window.location.pathname + (query ? "?" + query : ""));
     },
     ago(ms) {
-      seconds.value;
+      moments.value;
       return agoWords(window.tocsin.now() - ms, this.texts);
     },
     enterprise(row) {

@@ -1,7 +1,7 @@
 // One open alarm in the list of a duty desk. A component of its own, so that a change of one alarm, and each second that
 // passes, costs nothing for the others: this row is drawn anew when something of its own has changed, its ages alone tick.
 
-import { agoWords, gradeShapes, measureWords, momentWords, nameOf, numberWords, seconds } from "tocsin_words";
+import { agoWords, gradeShapes, measureWords, momentWords, nameOf, numberWords, moments } from "tocsin_words";
 
 // An age moves in steps, smaller while it is young: fifty that all change each second are a flicker, and a paint each.
 function stepped(ms) {
@@ -15,7 +15,7 @@ const Ago = {
   props: { us: Number, texts: Object, words: String },
   computed: {
     text() {
-      seconds.value;
+      moments.value;
       const ago = agoWords(stepped(window.tocsin.now() - this.us / 1000), this.texts);
       return this.words ? this.words.replace("{ago}", () => ago) : ago;
     },

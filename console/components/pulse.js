@@ -7,7 +7,7 @@
 
 import { markRaw, toRaw } from "vue";
 
-import { timeWords } from "tocsin_words";
+import { moments, timeWords } from "tocsin_words";
 
 const CUT_MS = 3000;
 const STILL_MS = 12000;
@@ -78,8 +78,8 @@ export default {
       <span class="t-live" role="status">
         <i class="t-dot" :class="{ 'is-odd': odd }" aria-hidden="true"></i>
         <span class="t-live-word">{{ liveWord }}</span>
-        <span v-if="line === 'live' && beat && beat.judged" class="t-live-judged">{{
-          say("judged", { time: clock(beat.judged) })
+        <span v-if="line === 'live' && judged" class="t-live-judged">{{
+          say("judged", { time: clock(judged) })
         }}</span>
       </span>
       <button v-if="reds.length && heard && muteLeft > 0" type="button" class="t-quiet is-muted" @click="muteUntil = 0">
@@ -102,6 +102,7 @@ export default {
   data() {
     return {
       beat: null,
+      judged: 0, // as it stands there
       odd: false,
       beatAt: 0,
       line: "waiting",
@@ -137,6 +138,9 @@ export default {
       return null;
     },
   },
+  created() {
+    this.$watch(() => moments.value, this.move);
+  },
   mounted() {
     this.openedAt = performance.now();
     if (this.first) this.take(this.first);
@@ -171,7 +175,7 @@ export default {
       pulse.offset = beat.t - Date.now();
       this.beat = markRaw(toRaw(beat));
       this.beatAt = performance.now();
-      this.odd = !this.odd;
+      if (!this.judged) this.move();
       if (beat.as_of) this.asOf = beat.as_of;
       const fresh = beat.reds.filter((red) => !this.known.has(red.id));
       this.known = new Set(beat.reds.map((red) => red.id));
@@ -185,6 +189,10 @@ export default {
       this.title(beat.reds.length);
       window.dispatchEvent(new CustomEvent("tocsin-beat", { detail: this.beat }));
       this.look();
+    },
+    move() {
+      this.judged = this.beat ? this.beat.judged : 0;
+      this.odd = !this.odd;
     },
     // Called by the server when an act of this page was done.
     done(act) {

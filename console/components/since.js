@@ -1,5 +1,5 @@
 // A moment as people need it: how long ago, ticking by the server's clock, with the moment itself beneath it.
-import { agoWords, momentWords, seconds, timeWords } from "tocsin_words";
+import { agoWords, momentWords, moments, timeWords } from "tocsin_words";
 
 export default {
   template: `<time class="t-since" :datetime="iso" :title="full">{{ text }}</time>`,
@@ -20,7 +20,7 @@ export default {
     text() {
       if (this.mode === "time") return this.clock;
       if (this.mode === "full") return this.isToday ? this.clock : this.full;
-      seconds.value;
+      moments.value;
       return agoWords(window.tocsin.now() - this.us / 1000, this.texts);
     },
   },

@@ -2,16 +2,23 @@
 
 import { ref } from "vue";
 
-// Rises each second; whoever reads it while drawing is drawn anew. It follows the server's beat, so that ages and the
-// sign of life are one paint; without a beat it goes on by itself.
-export const seconds = ref(0);
-let beaten = 0;
+// Rises every five seconds; whoever reads it while drawing is drawn anew. All that moves by itself (ages, the sign of
+// life) moves with it, in one paint: a screen is open day and night. It follows the server's beats; without them it goes
+// on by itself.
+export const moments = ref(0);
+const BEATS = 5;
+let beats = 0;
+let movedAt = 0;
+function move() {
+  beats = 0;
+  movedAt = performance.now();
+  moments.value++;
+}
 window.addEventListener("tocsin-beat", () => {
-  beaten = performance.now();
-  seconds.value++;
+  if (++beats >= BEATS) move();
 });
 setInterval(() => {
-  if (performance.now() - beaten > 1500) seconds.value++;
+  if (performance.now() - movedAt > (BEATS + 1) * 1000) move();
 }, 1000);
 
 // Made once a language: a new one costs as much as drawing a row.
