@@ -41,6 +41,8 @@ class Process:
         self._failpoint = failpoints.from_setting(settings.failpoint)
         self._told = threading.Event()
         self._closers: list[Callable[[], None]] = []
+        self.late: list[str] = []
+        """Parts that had not ended when it was stopped."""
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Until told to stop or a part fails; False when `timeout_s` passed first."""
@@ -61,11 +63,11 @@ class Process:
 
         A door that waits for the outcome of a commit, since PostgreSQL is away, ends when the log's writer is closed.
         """
-        late = self.crew.stop(_STOP_S)
+        self.late = self.crew.stop(_STOP_S)
         for close in reversed(self._closers):
             close()
-        if late:
-            _log.warning("parts_ended_late", parts=late)
+        if self.late:
+            _log.warning("parts_ended_late", parts=self.late)
 
     def raise_failure(self) -> None:
         """Raise what ended a part, if anything did."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Protocol
 
 from rich.console import Console
@@ -15,6 +17,8 @@ class Startable(Protocol):
     def wait(self) -> bool: ...
     def stop(self) -> None: ...
     def raise_failure(self) -> None: ...
+    @property
+    def late(self) -> list[str]: ...
 
 
 def run(name: str, process: Startable, host: str) -> None:
@@ -30,3 +34,8 @@ def run(name: str, process: Startable, host: str) -> None:
     finally:
         process.stop()
     process.raise_failure()
+    if process.late:
+        # A library's thread that is still at work would call into an interpreter that is gone, and crash.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
