@@ -36,6 +36,9 @@ _AT_ONCE = 500
 _REST = 2.0
 """Behind a turn with more to come lies so many times what it took: thirty thousand enterprises that were just imported
 are judged within a minute, and an alarm meanwhile finds the interpreter free."""
+_GATHER_S = 0.5
+"""No turn begins sooner after the one before: thirty alarms a second are two turns, not thirty. A colour may wait for
+half a second, an alarm beside it may not."""
 _OURSELVES = "tocsin"
 """The engine's alarms about the house itself are of no enterprise."""
 _SAY_AGAIN, _SAY_AGAIN_US = 5_000, 60_000_000
@@ -116,6 +119,7 @@ class RiskKeeper:
                     self._stopping.wait(_REST * (time.monotonic() - begun))
                 else:
                     self._wait()
+                    self._stopping.wait(max(0.0, begun + _GATHER_S - time.monotonic()))
         except Fenced as error:
             self._trouble = error.what
             raise
