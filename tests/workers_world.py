@@ -241,8 +241,10 @@ def stored(dsn: str, partition: int) -> list[AlarmEvent]:
 
 
 def positions(dsn: str) -> dict[int, int]:
+    """Of the engine: others, such as the keeper of risk, have positions of their own."""
+    query = "SELECT partition, position FROM positions WHERE consumer = 'engine' AND position > 0"
     with psycopg.connect(dsn) as connection:
-        return dict(connection.execute("SELECT partition, position FROM positions WHERE position > 0").fetchall())
+        return dict(connection.execute(query).fetchall())
 
 
 def checkpointed(dsn: str) -> dict[int, int]:
