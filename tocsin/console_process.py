@@ -1,13 +1,11 @@
 """The web console's process: `python -m tocsin.console_process`, a child of `tocsin up`; no page costs the engine time.
 
-Its settings are the first line of its standard input, as JSON; the rest of that pipe is its lifeline: when it closes,
-the parent is gone or wants it to end. It serves the listening socket that it inherits, so a child that takes over from
-one that died answers whoever has been waiting.
+It is told its settings and when to end by its `streams.lifeline`. It serves the listening socket that it inherits, so a
+child that takes over from one that died answers whoever has been waiting.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -15,26 +13,21 @@ import threading
 from collections.abc import Callable, Mapping
 
 import httpx
-import msgspec
 from prometheus_client import CollectorRegistry
 
 from alerting.composer import Reply
+from streams.lifeline import follow, read_told
 from tocsin.clocks import clock_of
 from tocsin.console_child import ConsoleSettings
 from tocsin.console_parts import ConsoleParts
 from tocsin.crew import Crew
+from tocsin.house import House
 from tocsin.http_server import HttpServer
 from tocsin.logs import configure
-from tocsin.parts import House
 from tocsin.standing import Standings
 from tocsin.standing.crew import crew_standing
 
-_STDIN = 0
 _PATIENCE_S = 2.0
-
-
-def _path(form: type, told: str) -> object:
-    return form(told)
 
 
 def asks_main(address: str, token: str) -> Callable[[], Mapping[str, str]]:
@@ -55,7 +48,7 @@ def asks_main(address: str, token: str) -> Callable[[], Mapping[str, str]]:
 
 def main() -> int:
     """Serve until told to stop. Returns the exit code."""
-    settings = msgspec.json.Decoder(ConsoleSettings, dec_hook=_path).decode(sys.stdin.buffer.readline())
+    settings = read_told(ConsoleSettings)
     configure()
     house = House(clock_of(settings.clock_file, settings.led_clock))
     crew = Crew()
@@ -72,14 +65,7 @@ def main() -> int:
     app = parts.app(CollectorRegistry(), standings.troubles, settings.token, settings.language)
     bound = socket.socket(fileno=int(sys.argv[1]))
     server = HttpServer(app, "", 0, bound=bound, lifespan="on")
-
-    def live() -> None:
-        # Not by sys.stdin: a thread that waits in it keeps the interpreter from ending.
-        while os.read(_STDIN, 4096):
-            pass
-        server.stop()
-
-    threading.Thread(target=live, name="console-lifeline", daemon=True).start()
+    follow(server.stop)
     # The parent decides: a Ctrl-C on the terminal reaches both, and the lifeline then closes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())

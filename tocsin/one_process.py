@@ -1,7 +1,7 @@
 """Everything in one process: each part is built once, handed what it needs, started in order, stopped in reverse.
 
 `docs/ideas/architecture.md` has the picture. Order of start: data directory, PostgreSQL (while the kernels load), log
-with its ticks and controls, desk, judging, store, HTTP, and last the door.
+with its ticks and controls, desk and risk beside it, judging, store, HTTP, and last the door.
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ import structlog
 
 from alerting.channels.mqtt_events import MqttEvents
 from alerting.composer import Reply
-from alerting.desk import Desk
 from alerting.heartbeat import Heartbeat
-from alerting.metrics import AlertingMetrics
-from alerting.outbox import Outbox
 from alerting.people import People
 from alerting.texts import load_texts
 from alerting.trials import Trials
@@ -44,22 +41,22 @@ from streams.log.postgres import PostgresLogWriter
 from streams.log.reader import PostgresLogReader
 from streams.packs import load_pack
 from streams.risk_book import RiskBook
-from streams.risk_keeper import RiskKeeper
 from streams.store.process import StoreSettings
 from streams.ticking import last_logged_us, run_ticks
 from streams.ticks import HouseTime
+from tocsin import desk_parts
+from tocsin.beside.part import PartBeside
+from tocsin.beside.told import Told
 from tocsin.bridge_parts import bridge_settings, make_bridge
 from tocsin.console_child import ConsoleChild, ConsoleSettings
 from tocsin.data_directory import DataDirectory, Running
 from tocsin.housekeeping import (
     HEAP_S,
     LOGINS_S,
-    MARKS_S,
     REPLAY_S,
     SWEEP_S,
     Chore,
     Housekeeping,
-    OutOfService,
     drop_segments,
     sweep_audit,
     sweep_quarantine,
@@ -68,24 +65,21 @@ from tocsin.http_server import HttpServer
 from tocsin.layout import written_layout
 from tocsin.metrics import Stations
 from tocsin.migrate import migrate
-from tocsin.parts import make_channels, make_judging, make_reply, open_door, readings_around
+from tocsin.parts import make_judging, open_door, readings_around
 from tocsin.payload_parts import make_payloads
 from tocsin.postgres import EmbeddedPostgres, cluster_in
 from tocsin.process import Process
-from tocsin.recipients import routes_of
 from tocsin.resident import give_back_heap
 from tocsin.settings import Settings
 from tocsin.standing import Standing, Standings
 from tocsin.standing.bridge import bridge_standing
 from tocsin.standing.crew import crew_standing
-from tocsin.standing.desk import desk_standing
 from tocsin.standing.door import door_standing
 from tocsin.standing.judging import judging_standing
 from tocsin.standing.log import rows_standing
-from tocsin.standing.risk import risk_standing
 from tocsin.standing.store import store_standing
 from tocsin.standing.watch import Watch
-from tocsin.store_child import StoreChild
+from tocsin.store_child import store_child
 from tocsin.warm_up import warm_up
 
 _log = structlog.get_logger(__name__)
@@ -102,15 +96,21 @@ class Addresses:
 class OneProcess(Process):
     """`start`, then `wait` until it is told to stop or a part fails, then `stop`.
 
-    terminal: takes the journal's lines, in colour if `colour`.
+    terminal: takes the journal's lines, in colour if `colour`.  quiet: the parts beside it log no more than warnings.
     """
 
     def __init__(
-        self, settings: Settings, *, terminal: Callable[[str], None] | None = None, colour: bool = False
+        self,
+        settings: Settings,
+        *,
+        terminal: Callable[[str], None] = lambda line: None,
+        colour: bool = False,
+        quiet: bool = False,
     ) -> None:
         super().__init__(settings)
         self._terminal = terminal
         self._colour = colour
+        self._quiet = quiet
         self._directory = DataDirectory(settings.data)
         self._postgres: EmbeddedPostgres | None = None
 
@@ -128,7 +128,7 @@ class OneProcess(Process):
         self._build_door()
         if self.settings.broker:
             self._build_bridge()
-        self._start_desk()
+        self._start_beside()
         self._start_judging()
         self._start_store()
         self._start_housekeeping()
@@ -214,44 +214,29 @@ class OneProcess(Process):
             failpoint=self._failpoint,
         )
 
-    def _start_desk(self) -> None:
-        texts = load_texts()
-        channels = make_channels(
-            self.settings, self.dsn, texts, self._clock, self._now_us, self._terminal, self._colour
-        )
-        metrics = AlertingMetrics(self.metrics)
-        self.marks = OutOfService(self.dsn)
-        self.marks.refresh()
-        reply = make_reply(self.settings, self.dsn)
-        outbox = Outbox(self.dsn, channels, self._now_us, metrics, self._failpoint, reply.finish)
-        self._closers.append(outbox.stop)
+    def _start_beside(self) -> None:
+        """Desk and risk, in processes of their own; they start while the other parts do."""
+        desk_parts.check(self.settings)
+        told = Told.of(self.settings, self.dsn, self.last_us, colour=self._colour, quiet=self._quiet)
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
-        self.desk = Desk(
-            self.dsn,
-            routes_of(self.settings),
-            outbox,
-            texts,
-            metrics,
-            self._now_us,
-            reply=reply,
-            suppression_of=self.marks.suppression_of,
-            on_turn=self.mqtt_events.wake,
-        )
-        self.crew.start("desk", self.desk.run, self.desk.stop)
+        self.desk = PartBeside("desk", told, on_turn=self.mqtt_events.wake, on_line=self._terminal)
+        self.risk = PartBeside("risk", told)
+        for name, part in (("desk", self.desk), ("risk", self.risk)):
+            part.show(self.metrics)
+            self._closers.append(part.kill)
+            self.crew.start(name, part.run, part.stop)
         self.crew.start("mqtt_events", self.mqtt_events.run, self.mqtt_events.stop)
 
     def _start_judging(self) -> None:
         self.engine, self.judging = make_judging(
-            self.settings, self.dsn, self._reader(), on_events=self.desk.wake, failpoint=self._failpoint
+            self.settings, self.dsn, self._reader(), on_events=self.desk.poke, failpoint=self._failpoint
         )
         self.crew.start("judging", self.judging.run, self.judging.stop)
-        self.risk = RiskKeeper(self.dsn, self._now_us, failpoint=self._failpoint)
-        self.crew.start("risk", self.risk.run, self.risk.stop)
 
     def _start_store(self) -> None:
         settings = self.settings
         point = settings.failpoint if settings.failpoint.startswith("while_partition_closes") else ""
-        self.store = StoreChild(StoreSettings(self.dsn, settings.reading_retention_days, point))
+        self.store = store_child(StoreSettings(self.dsn, settings.reading_retention_days, point))
         self._closers.append(self.store.kill)
         self.crew.start("store", self.store.run, self.store.stop)
 
@@ -262,7 +247,6 @@ class OneProcess(Process):
         housekeeping = Housekeeping(
             Chore(LOGINS_S, self.follower.refresh),
             Chore(REPLAY_S, replayer.turn),
-            Chore(MARKS_S, self.marks.refresh),
             Chore(SWEEP_S, lambda: drop_segments(self.dsn, retention_s)),
             Chore(SWEEP_S, lambda: sweep_quarantine(self.dsn, self._now_us())),
             Chore(SWEEP_S, lambda: sweep_audit(self.dsn, self.settings.audit_retention_days)),
@@ -336,9 +320,9 @@ class OneProcess(Process):
             door_standing(self.door.counts),
             rows_standing(head),
             judging_standing(self.judging, self.engine, lambda: head.head, self._now_us, watch),
-            desk_standing(self.desk),
+            self.desk.standing(),
             Standing("mqtt_events", self.mqtt_events.trouble),
-            risk_standing(self.risk),
+            self.risk.standing(),
             store_standing(watch, lambda: {0: head.head}, self._now_us),
             *([bridge_standing(self.bridge.counts, self.bridge.trouble)] if self.settings.broker else []),
         ]

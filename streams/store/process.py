@@ -1,7 +1,7 @@
 """The store's process: `python -m streams.store.process`, a child of the one process or of a worker; no GIL is shared.
 
-Its settings are the first line of its standard input, as JSON; the rest of that pipe is its lifeline: when it closes,
-the parent is gone or wants it to end. It also ends on SIGTERM and SIGINT, having written what it had gathered.
+It is told its settings and when to end by its `streams.lifeline`; it also ends on SIGTERM and SIGINT, having written
+what it had gathered.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from schemas.errors import Fenced, ServiceAway
+from streams import lifeline
 from streams.log.one_partition import OnePartition
 from streams.log.reader import PostgresLogReader
 from streams.log.unreadable import unreadable_rows
@@ -34,10 +35,7 @@ from streams.store.writer import BlockWriter
 
 _log = structlog.get_logger(__name__)
 
-FENCED_EXIT = 3
-"""Exit code when another store has taken over: do not start it again."""
 _DAY_US = 86_400_000_000
-_STDIN = 0
 _GATHER_BYTES = 64 << 10
 """Two thousand readings: of a busy log one answer of Kafka's then has all partitions, and blocks can wait for it."""
 _MOVED = "SELECT topic FROM log_layout WHERE topic NOT IN ('', %s)"
@@ -63,12 +61,8 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
 
 def spawn(settings: StoreSettings) -> subprocess.Popen[bytes]:
-    """Start the process. Close its `stdin` (or end this process) to end it; code 0 is a clean end."""
-    child = subprocess.Popen([sys.executable, "-m", "streams.store.process"], stdin=subprocess.PIPE)
-    assert child.stdin is not None
-    child.stdin.write(msgspec.json.encode(settings) + b"\n")
-    child.stdin.flush()
-    return child
+    """Start the process; see `streams.lifeline`."""
+    return lifeline.spawn("streams.store.process", settings)
 
 
 def follow(settings: StoreSettings, stop: threading.Event, failpoint: Failpoint = lambda _: None) -> None:
@@ -86,23 +80,16 @@ def follow(settings: StoreSettings, stop: threading.Event, failpoint: Failpoint 
 
 def main() -> int:
     """The process: settings from standard input, then follow until told to stop. Returns the exit code."""
-    settings = msgspec.json.Decoder(StoreSettings).decode(sys.stdin.buffer.readline())
+    settings = lifeline.read_told(StoreSettings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-
-    def live() -> None:
-        # Not by sys.stdin: a thread that waits in it keeps the interpreter from ending.
-        while os.read(_STDIN, 4096):
-            pass
-        stop.set()
-
-    threading.Thread(target=live, name="store-lifeline", daemon=True).start()
+    lifeline.follow(stop.set)
     try:
         follow(settings, stop, _killer(settings.failpoint))
     except Fenced as error:
         _log.error("store_fenced", why=error.what, mend=error.mend)
-        return FENCED_EXIT
+        return lifeline.FENCED_EXIT
     return 0
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from schemas.entries import Tick
 from schemas.readings import ReadingBatch
+from streams.lifeline import FENCED_EXIT
 from streams.log.postgres import PostgresLogWriter
 from streams.store.parts import DAY_US, HOUR_US
-from streams.store.process import FENCED_EXIT, StoreSettings
+from streams.store.process import StoreSettings
 from streams.store.queries import status
 from tests.store_children import Start, all_done, assert_each_once, await_rolled_up, await_status, end, store_children
 

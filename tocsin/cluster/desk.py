@@ -15,8 +15,8 @@ from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
 from alerting.texts import load_texts
 from tocsin.cluster.process import ClusterProcess
+from tocsin.desk_parts import make_channels, make_reply
 from tocsin.housekeeping import MARKS_S, SWEEP_S, Chore, Housekeeping, OutOfService, sweep_audit, sweep_quarantine
-from tocsin.parts import make_channels, make_reply
 from tocsin.recipients import routes_of
 from tocsin.standing import Standing, Standings
 from tocsin.standing.desk import desks_standing

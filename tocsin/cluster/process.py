@@ -19,11 +19,11 @@ from streams.log.kafka_times import last_logged_in_kafka_us
 from streams.ticking import run_ticks
 from streams.ticks import HouseTime
 from tocsin.data_directory import DataDirectory, Running
+from tocsin.house import House
 from tocsin.housekeeping import REPLAY_S, Chore
 from tocsin.http_server import HttpServer
 from tocsin.layout import LayoutWatch, layout_of
 from tocsin.metrics import Stations
-from tocsin.parts import House
 from tocsin.process import Process
 from tocsin.settings import Settings
 from tocsin.standing import Standing, Standings

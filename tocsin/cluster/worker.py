@@ -35,7 +35,7 @@ from tocsin.standing.risk import risk_standing
 from tocsin.standing.store import store_standing
 from tocsin.standing.watch import Watch
 from tocsin.standing.worker import worker_standing
-from tocsin.store_child import StoreChild
+from tocsin.store_child import store_child
 from tocsin.warm_up import warm_up
 
 
@@ -95,7 +95,7 @@ class WorkerProcess(ClusterProcess):
             partitions=layout.partitions,
             kafka_config=layout.config,
         )
-        self.store = StoreChild(store)
+        self.store = store_child(store)
         self._closers.append(self.store.kill)
         self.crew.start("store", self.store.run, self.store.stop)
 

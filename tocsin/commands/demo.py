@@ -89,7 +89,7 @@ def _show_in_browser(
     burns = city.first_to_burn(scenario, shops)
     with ExitStack() as stack:
         phones = stack.enter_context(city.texting(folder))
-        process = OneProcess(city.told_of(settings, phones))
+        process = OneProcess(city.told_of(settings, phones), quiet=True)
         stack.callback(process.stop)
         process.obey_signals()
         console.print(f"Tocsin starts, with a city of {enterprises} enterprises …")
@@ -136,7 +136,7 @@ def _show_in_terminal(
             console.print(line, markup=False)
 
     with ExitStack() as stack:
-        process = OneProcess(settings, terminal=say)
+        process = OneProcess(settings, terminal=say, quiet=True)
         stack.callback(process.stop)
         process.obey_signals()
         addresses = process.start()
