@@ -400,9 +400,9 @@ WHERE a.partition = %(partition)s AND k.number > %(after)s AND k.number <> ALL (
 SELECT coalesce(max(number), 0) FROM acknowledgements
 
 -- name: open_alarms
--- An enterprise's open alarms, worst first.
-SELECT peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms
-WHERE enterprise = %(enterprise)s AND open ORDER BY grade DESC, raised_us DESC, key DESC
+-- The open alarms of enterprises, worst first.
+SELECT enterprise, peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body FROM alarms
+WHERE enterprise = ANY(%(enterprises)s) AND open ORDER BY grade DESC, raised_us DESC, key DESC
 
 -- name: enterprises_with_open_alarms
 -- Whose state must stand on MQTT after a start.

@@ -171,10 +171,12 @@ def last_acknowledged(connection: Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def open_alarms(connection: Connection, enterprise: str) -> list[Alarm]:
-    """All of an enterprise, worst first."""
-    rows = connection.execute(_Q["open_alarms"], {"enterprise": enterprise}).fetchall()
-    return [alarm_of(row) for row in rows]
+def open_alarms(connection: Connection, enterprises: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows of `alarm_of` of each enterprise, worst first: as they stand, so that they can be compared unread."""
+    found: dict[str, list[tuple[Any, ...]]] = {enterprise: [] for enterprise in enterprises}
+    for enterprise, *row in connection.execute(_Q["open_alarms"], {"enterprises": list(found)}).fetchall():
+        found[enterprise].append(tuple(row))
+    return found
 
 
 def enterprises_with_open_alarms(connection: Connection, partition: int) -> list[str]:

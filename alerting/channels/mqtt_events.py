@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import structlog
@@ -22,6 +23,7 @@ from alerting import store
 from alerting.database import Connection, Database
 from alerting.desk import CONSUMER as DESK
 from alerting.ports import Publish
+from alerting.store import alarm_of
 from alerting.views import AlarmView, view
 from schemas.errors import Fenced, ServiceAway
 from schemas.topics import alarms_state_topic, alarms_topic
@@ -35,6 +37,7 @@ _STATES_AT_ONCE = 100
 _ROUNDS = 3
 _LOOK_BACK = 1000
 """Acknowledgements, by number, among which one may still be committed: each takes some milliseconds."""
+Rows = list[tuple[Any, ...]]
 _log = structlog.get_logger("alerting.mqtt_events")
 
 
@@ -148,18 +151,17 @@ class MqttEvents:
         for _ in range(_ROUNDS):
             unsure = sorted(self._unsure)
             for begin in range(0, len(unsure), _STATES_AT_ONCE):
-                said = self._states(unsure[begin : begin + _STATES_AT_ONCE])
-                for enterprise, state in said.items():
-                    self._publish(alarms_state_topic(enterprise), state, _QOS, True)
-                now = self._states(said)
+                said = self._open_alarms(unsure[begin : begin + _STATES_AT_ONCE])
+                for enterprise, rows in said.items():
+                    self._publish(alarms_state_topic(enterprise), _state(enterprise, rows), _QOS, True)
+                now = self._open_alarms(said)
                 self._unsure.difference_update(e for e in said if now[e] == said[e])
         if self._unsure:
             self.wake()
 
-    def _states(self, enterprises: Iterable[str]) -> dict[str, bytes]:
-        with self._database.transaction() as connection:
-            alarms = {enterprise: store.open_alarms(connection, enterprise) for enterprise in enterprises}
-        return {e: msgspec.json.encode(AlarmState(e, [view(one) for one in found])) for e, found in alarms.items()}
+    def _open_alarms(self, enterprises: Iterable[str]) -> dict[str, Rows]:
+        with self._database.statement() as connection:
+            return store.open_alarms(connection, enterprises)
 
     def _move(self, old: int, new: int) -> None:
         with self._database.transaction() as connection:
@@ -174,3 +176,7 @@ class MqttEvents:
             if self._woken:
                 # Messages to people go first: what follows within a moment is published in one turn.
                 self._condition.wait_for(lambda: self._stopping, _GATHER_S)
+
+
+def _state(enterprise: str, rows: Rows) -> bytes:
+    return msgspec.json.encode(AlarmState(enterprise, [view(alarm_of(row)) for row in rows]))
