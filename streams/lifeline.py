@@ -22,14 +22,26 @@ _STDIN = 0
 _Told = TypeVar("_Told")
 
 
-def spawn(module: str, told: msgspec.Struct, *arguments: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
-    """Start `python -m module`. To end it, `hang_up` (or end this process); exit code 0 is a clean end."""
-    child = subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, pass_fds=pass_fds)
+def begin(module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start `python -m module`, which waits to be told. To end it, `hang_up` (or end this process); exit code 0 is a
+    clean end.
+    """
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, pass_fds=pass_fds)
+
+
+def tell(child: subprocess.Popen[bytes], told: msgspec.Struct) -> None:
+    """Once, first of all."""
     assert child.stdin is not None
     # One that is gone already is heard of by whoever waits for it.
     with suppress(BrokenPipeError):
         child.stdin.write(msgspec.json.encode(told, enc_hook=str) + b"\n")
         child.stdin.flush()
+
+
+def spawn(module: str, told: msgspec.Struct, *arguments: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """`begin` and `tell`."""
+    child = begin(module, *arguments, pass_fds=pass_fds)
+    tell(child, told)
     return child
 
 
@@ -41,8 +53,11 @@ def hang_up(child: subprocess.Popen[bytes]) -> None:
 
 
 def read_told(form: type[_Told]) -> _Told:
-    """In the child, first of all: what it is told."""
-    return msgspec.json.Decoder(form, dec_hook=lambda kind, said: kind(said)).decode(sys.stdin.buffer.readline())
+    """In the child, first of all: what it is told. One that is never told anything ends here."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        sys.exit(0)
+    return msgspec.json.Decoder(form, dec_hook=lambda kind, said: kind(said)).decode(line)
 
 
 def poke(child: subprocess.Popen[bytes]) -> None:

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from schemas.errors import Fenced
-from streams.lifeline import FENCED_EXIT, hang_up
+from streams.lifeline import FENCED_EXIT, hang_up, tell
 
 _BACKOFF_S = (0.1, 0.5, 2.0, 5.0)
 _WELL_S = 60.0
@@ -24,16 +25,18 @@ class Child:
     def __init__(
         self,
         name: str,
-        spawn: Callable[[], subprocess.Popen[bytes]],
+        begin: Callable[[], subprocess.Popen[bytes]],
         *,
         listen: Callable[[], None] = lambda: None,
     ) -> None:
-        """name: as it stands in log lines.  spawn: starts it, with a lifeline (`streams.lifeline`).
+        """name: as it stands in log lines.  begin: starts it; see `streams.lifeline`.
 
         listen: called once it runs; returns, at the latest, when it has ended.
         """
         self._name = name
-        self._spawn = spawn
+        self._begin = begin
+        self._told: msgspec.Struct | None = None
+        self._early: subprocess.Popen[bytes] | None = None
         self._listen = listen
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
@@ -46,6 +49,14 @@ class Child:
         child = self._child
         return child.pid if child is not None and child.poll() is None else 0
 
+    def begin(self) -> None:
+        """Let its first process start already; it waits to be told."""
+        self._early = self._begin()
+
+    def tell(self, told: msgspec.Struct) -> None:
+        """Before `run`: what each of its processes is told."""
+        self._told = told
+
     def run(self) -> None:
         """Raises Fenced when another has taken over what the child does."""
         in_a_row = 0
@@ -53,7 +64,9 @@ class Child:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                self._child = self._spawn()
+                self._child, self._early = self._early or self._begin(), None
+                assert self._told is not None, "nobody has told it anything"
+                tell(self._child, self._told)
             begun = time.monotonic()
             self._listen()
             code = self._child.wait()
@@ -77,7 +90,10 @@ class Child:
                 hang_up(self._child)
 
     def kill(self) -> None:
-        """For a child that did not end in time."""
+        """For a child that did not end in time, or was never run."""
+        if self._early is not None:
+            hang_up(self._early)
+            self._early.wait()
         if self._child is not None and self._child.poll() is None:
             self._child.kill()
             self._child.wait()

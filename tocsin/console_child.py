@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from streams.lifeline import spawn
+from streams.lifeline import begin
 from tocsin.child import Child
 from tocsin.http_server import bind
 
@@ -38,7 +38,8 @@ class ConsoleChild(Child):
         self._socket = bind(host, port, "TOCSIN_CONSOLE_PORT")
         self._socket.listen(1024)
         number = self._socket.fileno()
-        super().__init__("console", lambda: spawn("tocsin.console_process", settings, str(number), pass_fds=[number]))
+        super().__init__("console", lambda: begin("tocsin.console_process", str(number), pass_fds=[number]))
+        self.tell(settings)
 
     @property
     def port(self) -> int:

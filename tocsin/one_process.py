@@ -82,6 +82,7 @@ from tocsin.standing.watch import Watch
 from tocsin.store_child import store_child
 from tocsin.warm_up import warm_up
 
+_RISK_STARTS_S = 30.0
 _log = structlog.get_logger(__name__)
 
 
@@ -119,6 +120,7 @@ class OneProcess(Process):
     def start(self) -> Addresses:
         """Bring every part up. Raises ConfigError or ServiceAway with a mend; call `stop` in any case."""
         self._directory.claim()
+        self._build_beside()
         with ThreadPoolExecutor(1) as helper:
             kernels = helper.submit(warm_up)
             self.dsn = self._database()
@@ -128,7 +130,7 @@ class OneProcess(Process):
         self._build_door()
         if self.settings.broker:
             self._build_bridge()
-        self._start_beside()
+        self._start_desk()
         self._start_judging()
         self._start_store()
         self._start_housekeeping()
@@ -214,18 +216,34 @@ class OneProcess(Process):
             failpoint=self._failpoint,
         )
 
-    def _start_beside(self) -> None:
-        """Desk and risk, in processes of their own; they start while the other parts do."""
+    def _build_beside(self) -> None:
+        """Processes of parts, which start while we do. Raises ConfigError."""
         desk_parts.check(self.settings)
-        told = Told.of(self.settings, self.dsn, self.last_us, colour=self._colour, quiet=self._quiet)
+        self.desk = PartBeside("desk", on_turn=self._announce, on_line=self._terminal)
+        self.desk.show(self.metrics)
+        self.store = store_child()
+        for child in (self.desk, self.store):
+            self._closers.append(child.kill)
+            child.begin()
+
+    def _announce(self) -> None:
+        """The desk has taken alarm events."""
+        self.mqtt_events.wake()
+
+    def _start_desk(self) -> None:
+        self._told_beside = Told.of(self.settings, self.dsn, self.last_us, colour=self._colour, quiet=self._quiet)
         self.mqtt_events = MqttEvents(self.dsn, self.door.publish)
-        self.desk = PartBeside("desk", told, on_turn=self.mqtt_events.wake, on_line=self._terminal)
-        self.risk = PartBeside("risk", told)
-        for name, part in (("desk", self.desk), ("risk", self.risk)):
-            part.show(self.metrics)
-            self._closers.append(part.kill)
-            self.crew.start(name, part.run, part.stop)
+        self.desk.tell(self._told_beside)
+        self.crew.start("desk", self.desk.run, self.desk.stop)
         self.crew.start("mqtt_events", self.mqtt_events.run, self.mqtt_events.stop)
+
+    def _start_risk(self) -> None:
+        """Late: no alarm waits for it."""
+        self.risk = PartBeside("risk", patience_s=_RISK_STARTS_S)
+        self._closers.append(self.risk.kill)
+        self.risk.show(self.metrics)
+        self.risk.tell(self._told_beside)
+        self.crew.start("risk", self.risk.run, self.risk.stop)
 
     def _start_judging(self) -> None:
         self.engine, self.judging = make_judging(
@@ -236,8 +254,7 @@ class OneProcess(Process):
     def _start_store(self) -> None:
         settings = self.settings
         point = settings.failpoint if settings.failpoint.startswith("while_partition_closes") else ""
-        self.store = store_child(StoreSettings(self.dsn, settings.reading_retention_days, point))
-        self._closers.append(self.store.kill)
+        self.store.tell(StoreSettings(self.dsn, settings.reading_retention_days, point))
         self.crew.start("store", self.store.run, self.store.stop)
 
     def _start_housekeeping(self) -> None:
@@ -266,6 +283,7 @@ class OneProcess(Process):
         self.crew.start("live", live.run, live.stop)
         self.watch = Watch(self.dsn)
         self.crew.start("watch", self.watch.run, self.watch.stop)
+        self._start_risk()
         standings = self._standings(self.watch)
         self.standings = Standings(lambda: standings)
         Stations(self.standings.stations, self.metrics)

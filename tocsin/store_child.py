@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from streams.store.process import StoreSettings, spawn
+from streams.lifeline import begin
 from tocsin.child import Child
 
 
-def store_child(settings: StoreSettings) -> Child:
-    return Child("store", lambda: spawn(settings))
+def store_child() -> Child:
+    """It is told `StoreSettings`."""
+    return Child("store", lambda: begin("streams.store.process"))

@@ -33,7 +33,8 @@ class Running:
         self.turns = 0
         self.fenced: Fenced | None = None
         told = Told.of(Settings.told(data=data, **settings), dsn, 0, quiet=True)
-        self.part = PartBeside(name, told, on_turn=self._turned, on_line=self.lines.append)
+        self.part = PartBeside(name, on_turn=self._turned, on_line=self.lines.append)
+        self.part.tell(told)
         self.registry = CollectorRegistry()
         self.part.show(self.registry)
         self.thread = threading.Thread(target=self._run)

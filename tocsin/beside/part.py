@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from streams.lifeline import poke, spawn
-from tocsin.beside.told import Line, Said, Stands, Told, Turned
+from streams.lifeline import begin, poke
+from tocsin.beside.told import Line, Said, Stands, Turned
 from tocsin.child import Child
 from tocsin.standing import Standing
 
@@ -33,20 +33,21 @@ class PartBeside(Child):
     def __init__(
         self,
         name: str,
-        told: Told,
         *,
+        patience_s: float = 0.0,
         on_turn: Callable[[], None] = lambda: None,
         on_line: Callable[[str], None] = _ignore,
     ) -> None:
-        """name: of the part, and of its module in this folder.  on_turn, on_line: called with what it says."""
+        """name: of the part, and of its module in this folder.  patience_s: so long it is not missed when it starts.
+        on_turn, on_line: called with what it says.
+        """
         super().__init__(name, self._start, listen=self._hear)
-        self._name = name
-        self._told = told
+        self._patience_s = patience_s
         self._on_turn = on_turn
         self._on_line = on_line
-        self._ear = -1
         self._stands: Stands | None = None
         self._heard_at = time.monotonic()
+        self._ear = -1
 
     def poke(self) -> None:
         """There is something for it. Cheap."""
@@ -60,9 +61,11 @@ class PartBeside(Child):
     def trouble(self) -> str:
         """Empty when all is well, else what is wrong, for a person."""
         stands = self._stands
-        if stands is None:
-            return "its process is being started again" if self.restarts else "starting"
         silent_s = time.monotonic() - self._heard_at
+        if stands is None:
+            if self.restarts:
+                return "its process is being started again"
+            return "starting" if silent_s > self._patience_s else ""
         if silent_s > _SILENT_S:
             return f"not heard of for {silent_s:.0f} s"
         return "; ".join(trouble for trouble in stands.troubles.values() if trouble)
@@ -79,7 +82,7 @@ class PartBeside(Child):
     def _start(self) -> subprocess.Popen[bytes]:
         self._ear, mouth = os.pipe()
         try:
-            return spawn(f"tocsin.beside.{self._name}", self._told, str(mouth), pass_fds=[mouth])
+            return begin(f"tocsin.beside.{self._name}", str(mouth), pass_fds=[mouth])
         finally:
             os.close(mouth)
 

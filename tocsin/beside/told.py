@@ -24,9 +24,7 @@ class Told(msgspec.Struct, frozen=True):
     """Of its log lines only warnings and worse."""
 
     @classmethod
-    def of(
-        cls, settings: Settings, dsn: str, after_us: int, *, colour: bool = False, quiet: bool = False
-    ) -> Told:
+    def of(cls, settings: Settings, dsn: str, after_us: int, *, colour: bool = False, quiet: bool = False) -> Told:
         """dsn: how PostgreSQL is reached, whoever has started it."""
         told = {name: getattr(settings, name) for name in type(settings).model_fields}
         told = {n: v.get_secret_value() if isinstance(v, SecretStr) else v for n, v in told.items()}

@@ -95,7 +95,8 @@ class WorkerProcess(ClusterProcess):
             partitions=layout.partitions,
             kafka_config=layout.config,
         )
-        self.store = store_child(store)
+        self.store = store_child()
+        self.store.tell(store)
         self._closers.append(self.store.kill)
         self.crew.start("store", self.store.run, self.store.stop)
 
