@@ -75,9 +75,11 @@ def follow(end: Callable[[], None], poked: Callable[[], None] = lambda: None) ->
     """
 
     def live() -> None:
-        # Not by sys.stdin: a thread that waits in it keeps the interpreter from ending.
-        while os.read(_STDIN, 4096):
-            poked()
-        end()
+        try:
+            # Not by sys.stdin: a thread that waits in it keeps the interpreter from ending.
+            while os.read(_STDIN, 4096):
+                poked()
+        finally:
+            end()
 
     threading.Thread(target=live, name="lifeline", daemon=True).start()

@@ -29,6 +29,18 @@ COUNTS = {
     "after_engine_commit": 20,
     "in_checkpoint": 2,
     "after_send_before_stamp": 10,
+    "before_risk_commit": 3,
+    "after_risk_commit": 3,
+    "while_partition_closes": 1,
+}
+MODULES = {"desk": "tocsin.beside.desk", "risk": "tocsin.beside.risk", "store": "streams.store.process"}
+"""Parts that are processes of their own."""
+PARTS = {
+    # failpoints in them
+    "after_send_before_stamp": "desk",
+    "before_risk_commit": "risk",
+    "after_risk_commit": "risk",
+    "while_partition_closes": "store",
 }
 
 
@@ -51,18 +63,23 @@ class UpRun(Run):
         self.count(f"deaths {name}")
         self.victim.start()
 
-    def fail_while_partition_closes(self) -> None:
-        """The store, a process of its own, dies there; then everything is killed."""
+    def fail_in_part(self, name: str) -> None:
+        """A part, a process of its own, dies there; then everything is killed."""
+        said = f'"{PARTS[name]}_ended"'
         self.victim.kill()
-        before = self.victim.log.read_text().count('"store_ended"')
-        self.victim.start("while_partition_closes:1")
-        until(
-            "a partition closes and the store dies",
-            lambda: self.victim.log.read_text().count('"store_ended"') > before,
-            900.0,
-        )
-        self.count("deaths while_partition_closes")
+        before = self.victim.log.read_text().count(said)
+        self.victim.start(f"{name}:{COUNTS[name]}")
+        until(f"a part dies {name}", lambda: self.victim.log.read_text().count(said) > before, 900.0)
+        self.count(f"deaths {name}")
         self.kill()
+
+    def kill_part(self, name: str) -> None:
+        """A part is killed and started again by the others, which go on."""
+        said = f'"{name}_ended"'
+        before = self.victim.log.read_text().count(said)
+        self.victim.kill_part(MODULES[name])
+        until(f"the {name} is missed", lambda: self.victim.log.read_text().count(said) > before)
+        self.count(f"kills of the {name}")
 
     def kill_postgres(self) -> None:
         self.victim.kill_postgres()
@@ -108,7 +125,7 @@ def run_of() -> Iterator[Callable[[float], UpRun]]:
 
 @pytest.mark.chaos
 def test_a_few_kills_lose_and_double_nothing(run_of: Callable[[float], UpRun]) -> None:
-    """The short form: three deaths, twenty cuts, a stepped clock, an outcome unknown."""
+    """The short form: three deaths, one of each part beside, twenty cuts, a stepped clock, an outcome unknown."""
     run = run_of(50.0)
     run.live(12.0, 13.0)
     run.cut(10)
@@ -117,7 +134,9 @@ def test_a_few_kills_lose_and_double_nothing(run_of: Callable[[float], UpRun]) -
     run.step_clock()
     run.fail_at("after_commit_before_puback")
     run.cut(10)
-    run.fail_at("after_send_before_stamp")
+    run.fail_in_part("after_send_before_stamp")
+    for part in MODULES:
+        run.kill_part(part)
     run.live(5.0, 6.0)
     # Beside other tests devices say less in a second than alone.
     run.end(300.0, least=judge.Moment(timers=10, on_their_way=100))
@@ -131,9 +150,10 @@ def test_kills_of_every_kind_lose_and_double_nothing(run_of: Callable[[float], U
     run.live(15.0, 20.0)
     deeds: list[Callable[[], None]] = [run.kill] * 20 + [run.kill_postgres] * 5 + [run.end_backend] * 10
     deeds += [lambda: run.cut(10)] * 10 + [run.step_clock]
-    deeds += [lambda name=name: run.fail_at(name) for name in NAMES if name in COUNTS]  # type: ignore[misc]
+    deeds += [lambda name=name: run.fail_at(name) for name in NAMES if name in COUNTS and name not in PARTS]  # type: ignore[misc]
+    deeds += [lambda part=part: run.kill_part(part) for part in MODULES for _ in range(5)]  # type: ignore[misc]
     run.chance.shuffle(deeds)
-    for deed in [*deeds, run.fail_while_partition_closes]:
+    for deed in [*deeds, *(lambda name=name: run.fail_in_part(name) for name in PARTS)]:  # type: ignore[misc]
         deed()
         run.live(2.0, 8.0)
     run.end(180.0, with_bundles=True)

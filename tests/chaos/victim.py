@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 
 from sensors_sim.webhook_sink import SinkProcess
@@ -122,6 +123,13 @@ class Victim:
         self._died()
         self._process.kill()
         self._process.wait()
+
+    def kill_part(self, module: str) -> None:
+        """`kill -9` of a part that is a process of its own: python -m `module`."""
+        assert self._process is not None
+        (part,) = [one for one in psutil.Process(self._process.pid).children() if module in one.cmdline()]
+        self.kills_us.append(now_us())
+        part.kill()
 
     def wait_death(self, patience_s: float) -> None:
         """Until it dies at its failpoint. Raises TimeoutError if it lives on."""

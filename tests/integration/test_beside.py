@@ -104,3 +104,14 @@ def test_a_desk_is_woken_by_a_poke_and_says_what_it_did(dsn: str, tmp_path: Path
         until(lambda: bool(desk.lines) and desk.turns > 0, "the alarm is in the journal and the turn is told")
         until(lambda: desk.number("tocsin_alerting_events_total", kind="fire") == 1, "its metrics are ours")
     assert (tmp_path / "journal.jsonl").read_text().count("\n") == 1
+
+
+def test_a_poke_before_anything_is_there_harms_nothing(dsn: str, tmp_path: Path) -> None:
+    """Alarms come while a desk starts; one that no longer heard its parent would outlive it and keep the lock."""
+    with running("desk", dsn, tmp_path) as desk:
+        until(lambda: desk.part.pid != 0, "its process is there")
+        while not desk.is_well():
+            desk.part.poke()
+        desk.part.poke()
+    assert not desk.thread.is_alive()
+    assert desk.part.restarts == 0

@@ -34,7 +34,7 @@ class DeskBeside(BesideProcess):
         reply = make_reply(settings, self.dsn)
         outbox = Outbox(self.dsn, channels, now_us, metrics, self._failpoint, reply.finish)
         self._closers.append(outbox.stop)
-        self.desk = Desk(
+        desk = Desk(
             self.dsn,
             routes_of(settings),
             outbox,
@@ -46,11 +46,9 @@ class DeskBeside(BesideProcess):
             on_turn=lambda: self.say(Turned()),
         )
         self.crew.start("housekeeping", housekeeping.run, housekeeping.stop)
-        self.crew.start("desk", self.desk.run, self.desk.stop)
-        return [desk_standing(self.desk)]
-
-    def poked(self) -> None:
-        self.desk.wake()
+        self.on_poke = desk.wake
+        self.crew.start("desk", desk.run, desk.stop)
+        return [desk_standing(desk)]
 
     def _show(self, line: str) -> None:
         self.say(Line(line))

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -39,13 +39,12 @@ class BesideProcess(Process, ABC):
         self.house = House(self._clock, told.after_us)
         self._mouth = mouth
         self._speaking = threading.Lock()
+        self.on_poke: Callable[[], None] = lambda: None
+        """Called from the lifeline's thread when the parent says that there is something to do."""
 
     @abstractmethod
     def start_parts(self) -> Sequence[Standing]:
         """Bring up what this process is for, and say how it stands."""
-
-    def poked(self) -> None:
-        """The parent says that there is something to do."""
 
     def say(self, said: Said) -> None:
         """From any thread. A parent that is gone hears nothing."""
@@ -54,10 +53,13 @@ class BesideProcess(Process, ABC):
             while line:
                 line = line[os.write(self._mouth, line) :]
 
+    def _poked(self) -> None:
+        self.on_poke()
+
     def serve(self) -> int:
         """Until the parent hangs up or a part fails. Returns the exit code."""
         ended = threading.Event()
-        follow(ended.set, self.poked)
+        follow(ended.set, self._poked)
         # The parent decides: a Ctrl-C on the terminal reaches both, and the lifeline then closes.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
