@@ -68,7 +68,8 @@ class UpRun(Run):
         said = f'"{PARTS[name]}_ended"'
         self.victim.kill()
         before = self.victim.log.read_text().count(said)
-        self.victim.start(f"{name}:{COUNTS[name]}")
+        # Not until it is ready: the part may die again and again.
+        self.victim.start(f"{name}:{COUNTS[name]}", wait=False)
         until(f"a part dies {name}", lambda: self.victim.log.read_text().count(said) > before, 900.0)
         self.count(f"deaths {name}")
         self.kill()
@@ -78,7 +79,7 @@ class UpRun(Run):
         said = f'"{name}_ended"'
         before = self.victim.log.read_text().count(said)
         self.victim.kill_part(MODULES[name])
-        until(f"the {name} is missed", lambda: self.victim.log.read_text().count(said) > before)
+        until(f"the {name} is missed", lambda: self.victim.log.read_text().count(said) > before, 60.0)
         self.count(f"kills of the {name}")
 
     def kill_postgres(self) -> None:
