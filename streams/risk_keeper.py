@@ -32,10 +32,10 @@ from streams.risk_turn import Happened, Kept, live_through
 
 SETTLE_US = 2_000_000
 _AT_ONCE = 500
-"""Rows that a turn takes of each kind. The engine shares this process, and a turn is some tenths of a second."""
+"""Rows that a turn takes of each kind. A worker's engines share its process, and a turn is some tenths of a second."""
 _REST = 2.0
 """Behind a turn with more to come lies so many times what it took: thirty thousand enterprises that were just imported
-are judged within a minute, and an alarm meanwhile finds the interpreter free."""
+are judged within a minute, and an alarm meanwhile finds a core, and in a worker the interpreter, free."""
 _GATHER_S = 0.5
 """No turn begins sooner after the one before: thirty alarms a second are two turns, not thirty. A colour may wait for
 half a second, an alarm beside it may not."""
