@@ -15,9 +15,9 @@ from alerting.life import Alarm, refusal_of_acknowledgement
 from alerting.links import LinkRefused, Why
 from alerting.message import line_of
 from alerting.ports import Clock
+from alerting.rows import alarm_of
 from alerting.secret import LINKS, house_secret
 from alerting.sql import load_queries
-from alerting.store import alarm_of
 from alerting.whereabouts import Whereabouts
 from database.connections import Connection, Connections
 from schemas.notifications import Line, Part

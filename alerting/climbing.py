@@ -12,17 +12,18 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from alerting import store, whereabouts
+from alerting import ladder_rows, whereabouts
 from alerting.composer import Composer
 from alerting.contacts import Contact
 from alerting.database import Connection
 from alerting.ladder import Ladder, Move, Step, next_step
+from alerting.ladder_rows import Call, Rung, Unanswered
 from alerting.ledger import JournalLine, put_journal
 from alerting.life import Alarm
 from alerting.message import line_of
 from alerting.metrics import AlertingMetrics
 from alerting.plan import rung_id
-from alerting.store import Call, Rung, Sending, Unanswered
+from alerting.rows import Sending
 from alerting.whereabouts import Whereabouts
 from schemas.alarms import Grade
 from schemas.notifications import Part
@@ -56,7 +57,7 @@ class Climbing:
 
     def climb(self, connection: Connection, now_us: int) -> list[Sending]:
         """Within a transaction: the messages to hand over once it is committed."""
-        due = store.due_ladders(connection, self._partition, now_us, now_us + TOGETHER_US, _A_TURN)
+        due = ladder_rows.due_ladders(connection, self._partition, now_us, now_us + TOGETHER_US, _A_TURN)
         if not due:
             return []
         pairs = {(ladder.enterprise, alarm.event.device) for ladder, alarm in due}
@@ -65,7 +66,7 @@ class Climbing:
         for ladder, alarm in due:
             self._decide(turn, ladder, alarm, around)
         calls = [self._call(turn, called, around) for called in turn.calls.values()]
-        unanswered = store.record_climbs(
+        unanswered = ladder_rows.record_climbs(
             connection, self._partition, now_us, turn.went_on, turn.ended, turn.rungs, calls, turn.late
         )  # fmt: skip
         put_journal(connection, turn.journal)

@@ -12,8 +12,8 @@ from alerting import links
 from alerting.contacts import is_contact
 from alerting.message import Texts, compose, worst
 from alerting.routes import Recipient
+from alerting.rows import Sending
 from alerting.short import compose_short
-from alerting.store import Sending
 from schemas.notifications import ChannelFacts, Line, Notification, Part
 
 _US = 1_000_000

@@ -9,49 +9,42 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import structlog
 
-from alerting import effects, ledger, store, whereabouts
-from alerting.bundle import Gathered, said_of
+from alerting import due_rows, effects, falling_due, ledger, store, whereabouts
 from alerting.climbing import Climbing
 from alerting.composer import Composer, Reply
-from alerting.contacts import Contacts, is_contact
 from alerting.database import Connection, Database, session_name
-from alerting.effects import Silences
+from alerting.falling_due import FallingDue
 from alerting.life import Alarm, Suppression
-from alerting.message import Texts, line_of
+from alerting.message import Texts
 from alerting.metrics import AlertingMetrics
 from alerting.outbox import Outbox
 from alerting.overdue import OverdueWatch
-from alerting.plan import Plan, Telling, message_id, plan, plan_afresh
+from alerting.plan import plan_afresh
 from alerting.ports import Clock
-from alerting.routes import Recipient, Routes
-from alerting.store import AtOnce, Due, Judged, Sending
+from alerting.routes import Routes
+from alerting.rows import Sending
+from alerting.store import Judged
+from alerting.turn import Deciding, SuppressionOf, Turn
 from alerting.whereabouts import Whereabouts
-from schemas.alarms import AlarmEvent, Grade, State
+from schemas.alarms import State
 from schemas.errors import Fenced, ServiceAway
-from schemas.notifications import Line
 
 CONSUMER = "desk"
 TURNS = "tocsin_turns"
 """Channel of NOTIFY: the desk of the partition that is named has taken events."""
 _US = 1_000_000
 _EVENTS_A_TURN = 500
-_DUE_A_TURN = 50
-"""Few, so that bundles never hold up what goes at once."""
 _LOOK_S = 1.0
 _LOOK_AT_SUPPRESSED_US = 5 * _US
-_WAIT_FOR_WARNING_US = 2 * _US
 _HUNG_S = 10.0
 """A turn takes milliseconds, and the longest wait between two a second."""
 _KEEP_LOCK = "SET tcp_keepalives_idle = 2; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3"
 """So that the server, too, notices a cut, and the lock is free."""
 _log = structlog.get_logger("alerting.desk")
-
-SuppressionOf = Callable[[str, str], Suppression]
-"""enterprise, device → whether its alarms are announced."""
 
 
 def nothing_suppressed(enterprise: str, device: str) -> Suppression:
@@ -96,6 +89,8 @@ class Desk:
         self._composer = Composer(texts, outbox.facts, reply)
         self._channels = frozenset(outbox.facts)
         self._climbing = Climbing(partition, self._composer, metrics, self._channels)
+        self._deciding = Deciding(partition, routes, self._composer, suppression_of)
+        self._falling_due = FallingDue(partition, routes, self._composer, self._channels)
         self._overdue = OverdueWatch(partition, metrics)
         self._metrics = metrics
         self._clock = clock
@@ -190,7 +185,7 @@ class Desk:
         # With events still to come an alarm may be over already.
         returned = self._take_returned() if taken < _EVENTS_A_TURN else 0
         done = self._take_due()
-        return _EVENTS_A_TURN in (taken, returned) or done == _DUE_A_TURN
+        return _EVENTS_A_TURN in (taken, returned) or done == falling_due.MOST
 
     # The turn over events.
 
@@ -211,12 +206,12 @@ class Desk:
             rows, asked = store.events_after(connection, CONSUMER, self._partition, self._position, _EVENTS_A_TURN)
             if not rows:
                 return 0
-            turn = _Turn(self._clock(), whereabouts.read(asked, self._channels))
+            turn = Turn(self._clock(), whereabouts.read(asked, self._channels))
             silent = effects.of_events(row.event for row in rows)
             turn.silences = effects.ask(connection, self._partition, turn.now_us, silent)
             for row in rows:
-                self._decide(turn, row.event, row.alarm)
-            self._record(connection, turn)
+                self._deciding.decide(turn, row.event, row.alarm)
+            self._deciding.record(connection, turn)
             last = rows[-1].seq
             store.move_position(connection, CONSUMER, self._partition, last)
             if self._shares:
@@ -235,52 +230,7 @@ class Desk:
                 self._metrics.judged_s.observe(max(judged_us - event.received_us, 0) / _US)
                 self._metrics.queued_s.observe(max(now_us - event.received_us, 0) / _US)
 
-    def _decide(self, turn: _Turn, event: AlarmEvent, stored: Alarm | None) -> None:
-        before = turn.alarms.get(event.key, stored)
-        suppression = self._suppression_of(event.enterprise, event.device)
-        contacts = turn.contacts(event.enterprise)
-        behind = turn.silences.cause_of(event, turn.now_us) if suppression is Suppression.NONE else ""
-        if behind:
-            suppression = Suppression.BY_DESIGN
-        planned = plan(before, event, self._routes, turn.now_us, suppression, contacts, behind)
-        if planned.alarm is before:
-            return
-        turn.silences.put(planned.alarm)
-        again = event.key in turn.alarms
-        turn.alarms[event.key] = planned.alarm
-        self._tell(turn, planned, again)
-
-    def _tell(self, turn: _Turn, planned: Plan, again: bool) -> None:
-        """again: the turn has decided about this alarm before."""
-        turn.plans.append(planned)
-        event = planned.alarm.event
-        if planned.ladder is not None:
-            turn.called(event.enterprise, planned.ladder.called, event.grade)
-        place = turn.around.place(event.enterprise, event.device)
-        behind = turn.silences.count_behind(event)
-        for telling in planned.tellings:
-            line = line_of(planned.alarm, telling.part, place, behind)
-            if telling.at_once:
-                sending = self._message(telling, line, turn.now_us)
-                deadline_us = turn.now_us + self._composer.limit_us(telling.recipient)
-                turn.messages.append(AtOnce(sending, planned.reason, deadline_us))
-                if again:
-                    turn.take_out_of_bundle(line.key, telling.recipient)
-            else:
-                turn.bundled.append((line, telling))
-
-    def _record(self, connection: Connection, turn: _Turn) -> None:
-        store.record_turn(
-            connection, self._partition, turn.now_us, turn.alarms.values(), turn.plans, turn.messages
-        )  # fmt: skip
-        for line, telling in turn.bundled:
-            id_ = message_id(line.key, line.step, telling.recipient.name)
-            deadline_us = telling.due_us + self._composer.limit_us(telling.recipient)
-            store.put_in_bundle(
-                connection, id_, self._partition, line, telling.recipient, turn.now_us, telling.due_us, deadline_us
-            )
-
-    def _hand_over(self, turn: _Turn) -> None:
+    def _hand_over(self, turn: Turn) -> None:
         """After the commit."""
         self._tray.hand_over(message.sending for message in turn.messages)
         self._metrics.planned.labels("at_once").inc(len(turn.messages))
@@ -290,10 +240,6 @@ class Desk:
         for planned in turn.plans:
             if planned.ladder is not None:
                 self._queued(planned.ladder.due_us)
-
-    def _message(self, telling: Telling, line: Line, now_us: int) -> Sending:
-        id_ = message_id(line.key, line.step, telling.recipient.name)
-        return self._composer.sending(telling.recipient, id_, (line,), True, now_us, now_us)
 
     # The turn over alarms whose suppression has ended.
 
@@ -318,7 +264,7 @@ class Desk:
             if hidden := effects.no_longer_hidden(connection, self._partition, now_us, _EVENTS_A_TURN):
                 store.hold_position(connection, CONSUMER, self._partition, self._position)
                 alarms += [alarm for alarm in hidden if self._suppression_of(*_device(alarm)) is Suppression.NONE]
-            turn = _Turn(now_us, self._around(connection, alarms))
+            turn = Turn(now_us, self._around(connection, alarms))
             turn.silences = effects.ask(
                 connection, self._partition, now_us, effects.of_events(alarm.event for alarm in alarms)
             )
@@ -329,12 +275,12 @@ class Desk:
                     contacts = turn.contacts(alarm.event.enterprise)
                     planned = plan_afresh(alarm, self._routes, now_us, contacts)
                     turn.alarms[alarm.event.key] = planned.alarm
-                    self._tell(turn, planned, again=False)
+                    self._deciding.tell(turn, planned, again=False)
                 else:
                     # It is over and waits for its reset: seen in the list, and no news to anybody.
                     turn.alarms[alarm.event.key] = replace(alarm, suppression=Suppression.NONE)
             if alarms:
-                self._record(connection, turn)
+                self._deciding.record(connection, turn)
         if len(alarms) < _EVENTS_A_TURN:
             self._suppressed_looked_us = now_us
         self._hand_over(turn)
@@ -357,68 +303,19 @@ class Desk:
         sendings: list[Sending] = []
         with self._database.transaction() as connection:
             sendings += self._climbing.climb(connection, now_us)
-            rows = store.due(connection, self._partition, now_us, _DUE_A_TURN)
-            people = self._people(connection, rows)
-            for row in rows:
-                recipient = people.get(row.recipient) or self._routes.named(row.recipient)
-                if recipient is None:
-                    store.drop_bundle(connection, row, "the recipient is no longer there")
-                    continue
-                go = self._again if row.body else self._bundle
-                sending = go(connection, row, recipient, now_us)
-                if sending is not None:
-                    sendings.append(sending)
-            next_due_us = store.next_due(connection, self._partition)
+            done, told = self._falling_due.take(connection, now_us)
+            sendings += told
+            next_due_us = due_rows.next_due(connection, self._partition)
         self._tray.hand_over(sendings)
         if next_due_us is not None:
             self._queued(next_due_us)
-        return len(rows)
-
-    def _people(self, connection: Connection, rows: Sequence[Due]) -> dict[str, Recipient]:
-        """Contacts and accounts of these messages by name, as the registry has them now."""
-        names = {row.recipient for row in rows}
-        found = whereabouts.accounts(connection, names)
-        enterprises = {row.enterprise for row in rows if is_contact(row.recipient)}
-        if enterprises:
-            asked = whereabouts.ask(connection, [(enterprise, "") for enterprise in enterprises])
-            around = whereabouts.read(asked, self._channels)
-            found |= {c.name: c.recipient for contacts in around.contacts.values() for c in contacts.people}
-        return found
+        return done
 
     def _around(self, connection: Connection, alarms: Sequence[Alarm]) -> Whereabouts:
         if not alarms:
             return Whereabouts()
         pairs = {(alarm.event.enterprise, alarm.event.device) for alarm in alarms}
         return whereabouts.read(whereabouts.ask(connection, pairs), self._channels)
-
-    def _again(self, connection: Connection, row: Due, recipient: Recipient, now_us: int) -> Sending:
-        return Sending(recipient, store.send_again(connection, row, now_us), now_us)
-
-    def _bundle(self, connection: Connection, row: Due, recipient: Recipient, now_us: int) -> Sending | None:
-        gathered = store.gathered(connection, row)
-        around = self._around(connection, [one.alarm for one in gathered])
-        silent = effects.of_events(one.alarm.event for one in gathered)
-        silences = effects.ask(connection, self._partition, now_us, silent)
-        gathered = [self._unless_hidden(connection, row.recipient, one, silences, now_us) for one in gathered]
-        said = said_of(gathered, around.place, silences.count_behind)
-        if said.must_wait:
-            store.postpone(connection, row, now_us + _WAIT_FOR_WARNING_US)
-            return None
-        store.drop_lines(connection, row, said.unsaid)
-        if not said.lines:
-            store.drop_bundle(connection, row, "nothing was left to say")
-            return None
-        sending = self._composer.sending(recipient, row.id, said.lines, False, row.planned_us, now_us)
-        store.send_bundle(connection, sending)
-        return sending
-
-    def _unless_hidden(
-        self, connection: Connection, recipient: str, one: Gathered, silences: Silences, now_us: int
-    ) -> Gathered:
-        """The cause of its silence may have come while it waited in the bundle."""
-        if one.heard or one.hearing or not silences.cause_of(one.alarm.event, now_us):
-            return one
-        return replace(one, alarm=effects.hide(connection, one.alarm, recipient))
 
     # Helpers.
 
@@ -455,34 +352,3 @@ class Desk:
 
 def _device(alarm: Alarm) -> tuple[str, str]:
     return alarm.event.enterprise, alarm.event.device
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one turn over events decides."""
-
-    now_us: int
-    around: Whereabouts
-    alarms: dict[str, Alarm] = field(default_factory=dict)
-    plans: list[Plan] = field(default_factory=list)
-    messages: list[AtOnce] = field(default_factory=list)
-    bundled: list[tuple[Line, Telling]] = field(default_factory=list)
-    people: dict[str, Contacts] = field(default_factory=dict)
-    silences: Silences = field(default_factory=Silences)
-
-    def contacts(self, enterprise: str) -> Contacts:
-        """With the calls of this turn."""
-        return self.people.get(enterprise) or self.around.of(enterprise)
-
-    def called(self, enterprise: str, names: Sequence[str], grade: Grade) -> None:
-        before = self.contacts(enterprise)
-        calls = {(name, grade): self.now_us for name in names}
-        self.people[enterprise] = replace(before, called_us={**before.called_us, **calls})
-
-    def take_out_of_bundle(self, key: str, recipient: Recipient) -> None:
-        """What goes at once leaves the bundle, as it leaves one that an earlier turn began (see `record_turn`)."""
-        self.bundled = [
-            (line, telling)
-            for line, telling in self.bundled
-            if (line.key, telling.recipient.name) != (key, recipient.name)
-        ]

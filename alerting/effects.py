@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from alerting.database import Connection
 from alerting.life import Alarm, Suppression
-from alerting.store import alarm_of
+from alerting.rows import alarm_of
 from schemas.alarms import AlarmEvent, Kind
 
 GRACE_S = 300.0

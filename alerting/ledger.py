@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from alerting.database import Connection
 from alerting.ports import Answer, Outcome
 from alerting.retry import Settlement
+from alerting.rows import Sending, execute_many, json_rows
 from alerting.sql import load_queries
-from alerting.store import Sending, execute_many, json_rows
 from schemas.alarms import Grade
 from schemas.notifications import Stamp, Status
 

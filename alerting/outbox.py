@@ -32,7 +32,7 @@ from alerting.ports import Answer, Channel, Clock, Failpoint, Outcome, Tracks
 from alerting.rate import Bucket
 from alerting.retry import settle
 from alerting.routes import Recipient
-from alerting.store import Sending
+from alerting.rows import Sending
 from alerting.tracking import FIRST_US, Tracking
 from schemas.errors import ServiceAway
 from schemas.notifications import Notification, Status

@@ -8,9 +8,9 @@ import structlog
 
 from alerting import ledger
 from alerting.database import Database
+from alerting.due_rows import next_due
 from alerting.ledger import JournalLine, Overdue
 from alerting.metrics import AlertingMetrics
-from alerting.store import next_due
 from schemas.alarms import Grade
 
 _WAITING = ("planned", "queued", "sending")

@@ -17,8 +17,8 @@ from alerting import views
 from alerting.life import Alarm, acknowledge, refusal_of_acknowledgement
 from alerting.lists import Wanted, keys_of
 from alerting.ports import Clock
+from alerting.rows import alarm_of
 from alerting.sql import load_queries
-from alerting.store import alarm_of
 from alerting.views import AlarmDetail, AlarmPage, AlarmView, Command, Place, WatchedAlarm
 from database.connections import Connection, Connections
 from schemas.alarms import Grade, decode_event

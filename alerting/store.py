@@ -1,4 +1,6 @@
-"""Alerting's tables as functions: each takes an open transaction and does one thing. SQL is in `queries.sql`."""
+"""What a turn of the desk over events reads and writes, as functions: each takes an open transaction and does one
+thing. SQL is in `queries.sql`; what is due is in `due_rows` and `ladder_rows`.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import structs
-
 from alerting import whereabouts
-from alerting.bundle import Gathered
 from alerting.database import Connection
-from alerting.ladder import Ladder
-from alerting.life import Alarm, Suppression
+from alerting.life import Alarm
 from alerting.plan import Plan
 from alerting.routes import Recipient
+from alerting.rows import Sending, alarm_of, json_rows, ladder_row
 from alerting.sql import load_queries
-from schemas.alarms import AlarmEvent, Grade, decode_event, encode_event
+from schemas.alarms import AlarmEvent, decode_event, encode_event
 from schemas.errors import Fenced
-from schemas.notifications import Line, Notification, Part, decode_notification, encode_notification
+from schemas.notifications import Line
 
 _Q = load_queries("alerting")
-_encoder = msgspec.json.Encoder()
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """A message whose attempt is recorded as started: it must be handed to its channel."""
-
-    recipient: Recipient
-    notification: Notification
-    started_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A bundle whose time has come (`body` None), or a message that is to be tried again."""
-
-    id: str
-    enterprise: str
-    recipient: str
-    at_once: bool
-    planned_us: int
-    attempts: int
-    body: str | None
-
-
-def alarm_of(row: Sequence[Any]) -> Alarm:
-    """row: peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body."""
-    peak, raised_step, raised_us, acked_step, acked_by, suppression, told, body = row
-    return Alarm(
-        decode_event(body), Grade(peak), raised_step, raised_us, acked_step, acked_by, Suppression(suppression),
-        frozenset(told),
-    )  # fmt: skip
-
-
-# Events by position.
 
 
 class Judged(NamedTuple):
@@ -184,9 +147,6 @@ def enterprises_with_open_alarms(connection: Connection, partition: int) -> list
     return [enterprise for (enterprise,) in rows]
 
 
-# What a turn of the desk writes.
-
-
 @dataclass(frozen=True, slots=True)
 class AtOnce:
     """A message of one line that goes at once."""
@@ -220,7 +180,7 @@ def record_turn(
                 for plan in plans
             ]
         ),
-        "ladders": json_rows(list({p.ladder.alarm: _ladder_row(p.ladder) for p in plans if p.ladder}.values())),
+        "ladders": json_rows(list({p.ladder.alarm: ladder_row(p.ladder) for p in plans if p.ladder}.values())),
         "messages": json_rows([_message_row(message) for message in messages]),
     }
     connection.execute(_Q["record_turn"], rows)
@@ -254,173 +214,6 @@ def put_in_bundle(
     connection.execute(_Q["put_in_bundle"], row)
 
 
-# What is due.
-
-
-def due(connection: Connection, partition: int, now_us: int, limit: int) -> list[Due]:
-    rows = connection.execute(_Q["due"], {"partition": partition, "now_us": now_us, "limit": limit}).fetchall()
-    return [Due(*row) for row in rows]
-
-
-def next_due(connection: Connection, partition: int) -> int | None:
-    """When something is to be done next, None when nothing waits."""
-    row = connection.execute(_Q["next_due"], {"partition": partition}).fetchone()
-    return None if row is None else row[0]
-
-
-def gathered(connection: Connection, bundle: Due) -> list[Gathered]:
-    """The alarms of a bundle as they stand; held until the transaction ends."""
-    found: dict[str, Gathered] = {}
-    rows = connection.execute(_Q["bundle_lines"], {"id": bundle.id, "recipient": bundle.recipient}).fetchall()
-    for key, part, *alarm, heard, hearing in rows:
-        parts = found[key].parts if key in found else frozenset()
-        found[key] = Gathered(alarm_of(alarm), parts | {Part(part)}, heard, hearing)
-    return list(found.values())
-
-
-def due_ladders(
-    connection: Connection, partition: int, now_us: int, soon_us: int, limit: int
-) -> list[tuple[Ladder, Alarm]]:
-    """Ladders whose time has come, each with its alarm, and those of the same enterprises whose time comes by
-    `soon_us`; held until the transaction ends.
-    """
-    where = {"partition": partition, "now_us": now_us, "soon_us": soon_us, "limit": limit}
-    return [
-        (Ladder(key, enterprise, step, Grade(grade), tuple(called), called_us, due_us, unreached), alarm_of(alarm))
-        for key, enterprise, step, grade, called, called_us, due_us, unreached, *alarm in connection.execute(
-            _Q["due_ladders"], where
-        ).fetchall()
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A message of a rung, of one line or more."""
-
-    sending: Sending
-    reason: str
-    deadline_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """Why a ladder went on or ended, and who (by name) is told by that."""
-
-    ladder: Ladder
-    told: tuple[str, ...]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """A call that was not answered in time. detail: for its receipt."""
-
-    alarm: str
-    recipient: str
-    detail: str
-
-
-def record_climbs(
-    connection: Connection,
-    partition: int,
-    now_us: int,
-    went_on: Iterable[Ladder],
-    ended: Iterable[Ladder],
-    rungs: Iterable[Rung],
-    calls: Iterable[Call],
-    late: Iterable[Unanswered],
-) -> int:
-    """Ladders after a turn over them, with the messages of their rungs, whose first attempts have started.
-
-    Returns how many messages were found unanswered that were not before.
-    """
-    climbed = [_climbed_row(ladder, ladder.due_us) for ladder in went_on]
-    climbed += [_climbed_row(ladder, None) for ladder in ended]
-    unanswered = json_rows([{"alarm": x.alarm, "recipient": x.recipient, "detail": x.detail} for x in late])
-    connection.execute(_Q["climb_ladders"], {"ladders": json_rows(climbed)})
-    marked = connection.execute(_Q["mark_unanswered"], {"late": unanswered, "now_us": now_us})
-    connection.execute(_Q["put_rungs"], {"rungs": json_rows([_rung_row(rung) for rung in rungs]), "now_us": now_us})
-    messages = json_rows([_call_row(call) for call in calls])
-    connection.execute(_Q["put_calls"], {"messages": messages, "partition": partition, "now_us": now_us})
-    return len(marked.fetchall())
-
-
-def _climbed_row(ladder: Ladder, due_us: int | None) -> dict[str, Any]:
-    row = _ladder_row(ladder)
-    return {**row, "due_us": due_us, "unreached": ladder.unreached}
-
-
-def _rung_row(rung: Rung) -> dict[str, Any]:
-    ladder = rung.ladder
-    return {
-        "alarm": ladder.alarm,
-        "step": ladder.step,
-        "number": len(ladder.called),
-        "told": rung.told,
-        "reason": rung.reason,
-    }
-
-
-def _call_row(call: Call) -> dict[str, Any]:
-    notification = call.sending.notification
-    return {
-        "id": notification.id,
-        "enterprise": notification.enterprise,
-        "recipient": notification.recipient,
-        "channel": notification.channel,
-        "reason": call.reason,
-        "deadline_us": call.deadline_us,
-        "body": notification,
-    }
-
-
-def postpone(connection: Connection, bundle: Due, due_us: int) -> None:
-    connection.execute(_Q["postpone"], {"id": bundle.id, "due_us": due_us})
-
-
-def drop_lines(connection: Connection, bundle: Due, unsaid: Iterable[Gathered]) -> None:
-    """Alarms of which, in the end, the bundle does not speak."""
-    rows = [{"id": bundle.id, "alarm": g.alarm.event.key, "part": part.value} for g in unsaid for part in g.parts]
-    execute_many(connection, "drop_line", rows)
-
-
-def drop_bundle(connection: Connection, bundle: Due, reason: str) -> None:
-    connection.execute(_Q["drop_bundle"], {"id": bundle.id, "reason": reason})
-
-
-def send_bundle(connection: Connection, sending: Sending) -> None:
-    """Freeze the text, start the first attempt; a recipient who reads an all-clear believes in the alarm no more."""
-    notification = sending.notification
-    row = {
-        "id": notification.id,
-        "now_us": sending.started_us,
-        "number": 1,
-        "body": encode_notification(notification).decode(),
-    }
-    connection.execute(_Q["send_bundle"], row)
-    connection.execute(_Q["start_attempt"], row)
-    cleared = [
-        {"alarm": line.key, "recipient": notification.recipient}
-        for line in notification.lines
-        if line.part is Part.ALL_CLEAR
-    ]
-    execute_many(connection, "untell", cleared)
-
-
-def send_again(connection: Connection, message: Due, now_us: int) -> Notification:
-    """Start the next attempt of a message."""
-    number = message.attempts + 1
-    row = {"id": message.id, "number": number, "now_us": now_us}
-    connection.execute(_Q["send_again"], row)
-    connection.execute(_Q["start_attempt"], row)
-    assert message.body is not None, "only a composed message is tried again"
-    return with_attempt(decode_notification(message.body), number)
-
-
-def with_attempt(notification: Notification, number: int) -> Notification:
-    return structs.replace(notification, attempt=number)
-
-
 def _alarm_row(alarm: Alarm) -> dict[str, Any]:
     event = alarm.event
     return {
@@ -443,18 +236,6 @@ def _alarm_row(alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def _ladder_row(ladder: Ladder) -> dict[str, Any]:
-    return {
-        "alarm": ladder.alarm,
-        "enterprise": ladder.enterprise,
-        "step": ladder.step,
-        "grade": ladder.grade,
-        "called": ladder.called,
-        "called_us": ladder.called_us,
-        "due_us": ladder.due_us,
-    }
-
-
 def _message_row(message: AtOnce) -> dict[str, Any]:
     notification = message.sending.notification
     (line,) = notification.lines
@@ -470,12 +251,3 @@ def _message_row(message: AtOnce) -> dict[str, Any]:
         "part": line.part,
         "body": notification,
     }
-
-
-def json_rows(rows: list[dict[str, Any]]) -> str:
-    return _encoder.encode(rows).decode()
-
-
-def execute_many(connection: Connection, name: str, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.cursor().executemany(_Q[name], rows)

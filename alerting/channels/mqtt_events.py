@@ -23,7 +23,7 @@ from alerting import store
 from alerting.database import Connection, Database
 from alerting.desk import CONSUMER as DESK
 from alerting.ports import Publish
-from alerting.store import alarm_of
+from alerting.rows import alarm_of
 from alerting.views import AlarmView, view
 from schemas.errors import Fenced, ServiceAway
 from schemas.topics import alarms_state_topic, alarms_topic

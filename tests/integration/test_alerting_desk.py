@@ -9,7 +9,7 @@ from threading import Event
 import psycopg
 import pytest
 
-from alerting import ledger, store
+from alerting import due_rows, ledger
 from alerting.database import Connection
 from alerting.desk import Desk
 from alerting.ledger import Settled
@@ -414,13 +414,13 @@ def test_what_comes_back_into_the_queue_while_the_desk_looks_is_not_forgotten(
     """The ledger commits beside it: the retry of an alarm's last message would wait for the next alarm."""
     clock = HandClock()
     with stopped(make_desk(dsn, Routes((OPS,)), clock, HeldChannel("held"))) as desk:
-        next_due = store.next_due
+        next_due = due_rows.next_due
 
         def look(connection: Connection, partition: int) -> int | None:
             found = next_due(connection, partition)
             desk._queued(clock() + US)
             return found
 
-        monkeypatch.setattr(store, "next_due", look)
+        monkeypatch.setattr(due_rows, "next_due", look)
         desk.serve_once()
         assert desk._due_us == clock() + US

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from alerting import store
+from alerting import ladder_rows
 from alerting.channels.sms import Sms
 from alerting.database import Connection
 from alerting.routes import Routes
@@ -100,13 +100,13 @@ def test_a_turn_that_dies_before_its_commit_has_not_been(shop: str, monkeypatch:
         w.tell(RED)
         w.clock.forward(60)
         with monkeypatch.context() as broken, pytest.raises(MemoryError):
-            record = store.record_climbs
+            record = ladder_rows.record_climbs
 
             def record_and_die(connection: Connection, *rest: object) -> int:
                 record(connection, *rest)  # type: ignore[arg-type]
                 return die()
 
-            broken.setattr(store, "record_climbs", record_and_die)
+            broken.setattr(ladder_rows, "record_climbs", record_and_die)
             w.desk.serve_once()
         assert w.rows("SELECT count(*) FROM rungs") == [(0,)]
         w.restart()
