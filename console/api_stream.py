@@ -18,7 +18,8 @@ from fastapi.responses import StreamingResponse
 from alerting.views import WatchedAlarm
 from console.api_shapes import answers
 from console.guard import viewer_of
-from console.live import Live, Snapshot
+from console.live import Live
+from console.rooms import Snapshot
 from schemas.viewers import Act, Viewer
 
 HEARTBEAT_S = 15.0

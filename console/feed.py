@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from console.live import Live, Scope, Snapshot, Subscription
+from console.live import Live
+from console.rooms import Scope, Snapshot, Subscription
 from console.rows import Rows, ringing, rows_of, unseen_reds
 from console.telling import Telling
 from console.words import words_of

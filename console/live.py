@@ -11,11 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import select
-import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 
 import msgspec
 import psycopg
@@ -24,6 +22,8 @@ import structlog
 from alerting.database import Connection, open_connection
 from alerting.people import LONGEST_PAGE, People
 from alerting.views import WatchedAlarm
+from console.bell import Bell
+from console.rooms import Callback, Newest, Room, Scope, Snapshot, Subscription, nothing
 from schemas.errors import TocsinError
 from schemas.viewers import Act, Viewer, house
 
@@ -50,136 +50,6 @@ _BACKOFF_S = 0.5
 _log = structlog.get_logger("console.live")
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """What stood open in a scope as of one moment."""
-
-    version: int
-    """Rises with every snapshot of a scope, in every process: microseconds since 1970."""
-    as_of_us: int
-    """PostgreSQL's time of the reading; after a cut it stays behind."""
-    alarms: list[WatchedAlarm]
-    """Worst first, at most 500."""
-    total: int
-    grades: dict[str, int]
-    """Warning grade → how many are open."""
-    unacknowledged: int
-    cut_since_us: int | None = None
-    """Since when PostgreSQL has not answered: what stands here is as of `as_of_us`, and may be over."""
-
-
-Callback = Callable[[Snapshot], None]
-Scope = tuple[bool, tuple[str, ...], tuple[str, ...]]
-
-
-class Subscription:
-    """One who watches. Only the newest snapshot waits for it, so one that is slow misses some and is never behind."""
-
-    def __init__(
-        self, room: _Room, callback: Callback, loop: asyncio.AbstractEventLoop | None, leave: Callable[[], None]
-    ) -> None:
-        self.room = room
-        self._callback = callback
-        self._loop = loop
-        self._leave = leave
-        self._lock = threading.Lock()
-        self._newest: Snapshot | None = None
-        self._closed = False
-
-    def close(self) -> None:
-        """No call follows, except one that has begun."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._leave()
-
-    def give(self, snapshot: Snapshot) -> None:
-        """From any thread."""
-        if self._loop is None:
-            if not self._closed:
-                self._call(snapshot)
-            return
-        with self._lock:
-            if self._closed:
-                return
-            waits, self._newest = self._newest is not None, snapshot
-        if not waits:
-            try:
-                self._loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError:  # its loop has ended, and whoever ran in it
-                self.close()
-
-    def _deliver(self) -> None:
-        with self._lock:
-            snapshot, self._newest = self._newest, None
-        if snapshot is not None and not self._closed:
-            self._call(snapshot)
-
-    def _call(self, snapshot: Snapshot) -> None:
-        try:
-            self._callback(snapshot)
-        except Exception:  # noqa: BLE001  one watcher's failure is not the others'
-            _log.exception("a watcher failed")
-
-
-class _Room:
-    """Those of one scope, and what they see."""
-
-    def __init__(self, viewer: Viewer) -> None:
-        self.viewer = viewer
-        self.snapshot: Snapshot | None = None
-        self.inside: set[Subscription] = set()
-
-    def has_changed(self, whole: list[WatchedAlarm]) -> bool:
-        """Whether its viewers would see another snapshot, by all that is open."""
-        viewer, codes, districts = self.viewer, set(self.viewer.enterprises), set(self.viewer.districts)
-        within = [a for a in whole if viewer.sees_all or a.enterprise in codes or a.district in districts]
-        known = self.snapshot
-        return known is None or known.cut_since_us is not None or known.total != len(within) or known.alarms != within
-
-
-class _Bell:
-    """Wakes a thread that waits for a socket. Its own are open while that thread runs."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._rung = False
-        self._ends: tuple[socket.socket, socket.socket] | None = None
-
-    def ring(self) -> None:
-        with self._lock:
-            if not self._rung and self._ends is not None:
-                self._ends[0].send(b"!")
-            self._rung = True
-
-    def rung(self) -> bool:
-        """Whether it was, since this was asked last."""
-        with self._lock:
-            rung, self._rung = self._rung, False
-            if rung and self._ends is not None:
-                with contextlib.suppress(BlockingIOError):
-                    self._ends[1].recv(64)
-        return rung
-
-    def wait(self, fileno: int, timeout_s: float) -> None:
-        """Until there is something on `fileno`, or it was rung."""
-        assert self._ends is not None, "the bell hangs"
-        select.select([fileno, self._ends[1].fileno()], [], [], max(timeout_s, 0.0))
-
-    @contextlib.contextmanager
-    def hung(self) -> Iterator[None]:
-        ends = socket.socketpair()
-        ends[1].setblocking(False)
-        with ends[0], ends[1]:
-            with self._lock:
-                self._ends, self._rung = ends, False
-            try:
-                yield
-            finally:
-                with self._lock:
-                    self._ends = None
-
-
 class Live:
     """`run` blocks until `stop`, and must run in a thread of its own; everything else is for any thread."""
 
@@ -198,10 +68,10 @@ class Live:
         self._name = name
         self._most = most
         self._silent_s = silent_s
-        self._rooms: dict[Scope, _Room] = {}
+        self._rooms: dict[Scope, Room] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
-        self._bell = _Bell()
+        self._bell = Bell()
         self._proved_at: float | None = None
         self._cut_since_us: int | None = _now_us()
         self._cuts = 0
@@ -229,7 +99,7 @@ class Live:
         with self._lock:
             room = self._rooms.get(viewer.scope)
             if room is None:
-                room = self._rooms[viewer.scope] = _Room(viewer)
+                room = self._rooms[viewer.scope] = Room(viewer)
             made = Subscription(room, callback, loop, lambda: self._leave(made))
             room.inside.add(made)
             snapshot, cut = room.snapshot, self._cut_since_us
@@ -237,7 +107,7 @@ class Live:
             made.give(snapshot)
         else:
             if cut is not None:
-                made.give(_nothing(cut))
+                made.give(nothing(cut))
             self._bell.ring()
         return made
 
@@ -316,6 +186,8 @@ class Live:
         while not self._stopping.is_set():
             now = time.monotonic()
             for notify in connection.notifies(timeout=0):
+                if not self._rooms:
+                    continue  # whoever comes is read for by himself
                 due = min(due, again_at if notify.payload == _AT_ONCE else max(again_at, now + _LATER_S))
             if now >= due:
                 return True
@@ -344,7 +216,7 @@ class Live:
         self.readings += 1
         return seen.alarms if seen.total == len(seen.alarms) else None
 
-    def _read_room(self, room: _Room) -> None:
+    def _read_room(self, room: Room) -> None:
         seen = self._people.watch(room.viewer, self._most)
         self.readings += 1
         with self._lock:
@@ -383,7 +255,7 @@ class Live:
                     room.snapshot = msgspec.structs.replace(
                         room.snapshot, version=room.snapshot.version + 1, cut_since_us=cut
                     )
-                told += [(subscription, room.snapshot or _nothing(cut)) for subscription in room.inside]
+                told += [(subscription, room.snapshot or nothing(cut)) for subscription in room.inside]
         _log.warning("cut from PostgreSQL", why=why)
         for subscription, snapshot in told:
             subscription.give(snapshot)
@@ -394,33 +266,6 @@ class Live:
             room.inside.discard(subscription)
             if not room.inside and self._rooms.get(room.viewer.scope) is room:
                 del self._rooms[room.viewer.scope]
-
-
-class Newest:
-    """The newest snapshot, for one task; those that it was too slow for are passed over."""
-
-    def __init__(self) -> None:
-        self._snapshot: Snapshot | None = None
-        self._there = asyncio.Event()
-
-    def put(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._there.set()
-
-    async def get(self, timeout_s: float) -> Snapshot | None:
-        """The next one, None when none came in that time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._there.wait()
-        except TimeoutError:
-            return None
-        self._there.clear()
-        return self._snapshot
-
-
-def _nothing(cut_since_us: int) -> Snapshot:
-    """What is known to somebody who came while PostgreSQL was away."""
-    return Snapshot(0, 0, [], 0, {}, 0, cut_since_us)
 
 
 def _now_us() -> int:

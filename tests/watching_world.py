@@ -12,7 +12,8 @@ import psycopg
 
 from alerting.people import People
 from alerting.routes import Recipient, Routes
-from console.live import Live, Snapshot
+from console.live import Live
+from console.rooms import Snapshot
 from schemas.alarms import AlarmEvent
 from schemas.entries import DeviceFacts
 from schemas.viewers import Role, Viewer

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from alerting.people import People
-from console.live import GATHER_S, Snapshot
+from console.live import GATHER_S
+from console.rooms import Snapshot
 from schemas.alarms import Grade, State
 from schemas.viewers import NotAllowed, Role, Viewer
 from tests.alerting_world import HandClock, event

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from console.feed import CHECK_S, Feed, Reader
-from console.live import Live, Snapshot
+from console.live import Live
+from console.rooms import Snapshot
 from schemas.viewers import Role, Viewer
 from tests.unit.test_console_rows import AT_US, alarm
 
