@@ -4,7 +4,7 @@
 // desks cost little. Nothing here is shown as done before the server says so: an act is "asked" until its answer comes.
 // Names and notes are drawn by interpolation alone, so markup in them is text.
 
-import { markRaw, toRaw } from "vue";
+import { createApp, markRaw, toRaw } from "vue";
 
 import AlarmRow from "alarm_row";
 import { agoWords, gradeShapes, measureWords, nameOf, newId, moments } from "tocsin_words";
@@ -206,11 +206,22 @@ export default {
   },
   mounted() {
     window.addEventListener("keydown", this.key);
+    if (!this.all.length) window.requestIdleCallback(this.rehearse);
   },
   beforeUnmount() {
     window.removeEventListener("keydown", this.key);
   },
   methods: {
+    // A row's template is compiled when the first one is drawn. Better now, off the screen, than when the alarm comes.
+    rehearse() {
+      const row = {
+        key: "", grade: "blue", kind: "fault", family: "fault", measure: "", heard: [], value: 1, limit: 1, unit: "",
+        unit_word: "", suppression: "none", active: true, raised_us: 0, enterprise: "", device: "", zone: "",
+      };
+      const app = createApp(AlarmRow, { row, texts: this.texts, language: this.language, may: this.may, alone: true });
+      app.mount(document.createElement("div"));
+      app.unmount();
+    },
     say(key, values) {
       const text = this.texts[key] ?? key;
       return values ? text.replace(/\{(\w+)\}/g, (_, name) => values[name]) : text;
