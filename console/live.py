@@ -31,6 +31,9 @@ CHANNEL = "tocsin_watch"
 """Of NOTIFY: an alarm, what people did about one, or the registry has changed (migration 0017)."""
 GATHER_S = 0.1
 """Changes that follow each other faster are read together."""
+_FLOOD_S = 0.5
+"""Where they go on following each other, readings become as rare as this, step by step: nobody reads ten lists a second
+and every browser draws each."""
 _SHARE = 4
 """Between two readings lies at least so many times what one takes: where much is open, watching costs the machine no
 more than a fifth of a core, and engine and door go on."""
@@ -166,14 +169,15 @@ class Live:
 
     def _follow(self, connection: Connection) -> None:
         connection.execute("LISTEN tocsin_watch")
-        changed, again_at = True, 0.0
+        changed, again_at, gather_s = True, 0.0, GATHER_S
         while not self._stopping.is_set():
             cuts = self._cuts
             if changed or self._cut_since_us is not None:
                 begun = time.monotonic()
+                gather_s = min(_FLOOD_S, 1.5 * gather_s) if begun - again_at < GATHER_S else GATHER_S
                 self._read(all_rooms=True)
                 read_at = time.monotonic()
-                again_at = read_at + min(_GATHER_MOST_S, max(GATHER_S, _SHARE * (read_at - begun)))
+                again_at = read_at + min(_GATHER_MOST_S, max(gather_s, _SHARE * (read_at - begun)))
             else:
                 self._read(all_rooms=False)
             connection.execute("SELECT 1")
