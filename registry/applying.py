@@ -26,6 +26,8 @@ from schemas.viewers import Act, NotAllowed, Viewer
 MOST_PROBLEMS = 10_000
 """So many are kept; the others are counted."""
 _STEP = 2_000
+_LARGE = 500
+"""Behind an import of so many rows PostgreSQL looks at once how many there are now, not in its next half minute."""
 
 Progress = Callable[[str, int, int], None]
 """file, rows read, rows in all (roughly)."""
@@ -134,6 +136,9 @@ def apply(
         report.imported = not dry_run and (skip_bad or not report.wrong)
         if not report.imported:
             raise psycopg.Rollback(transaction)
+        if sum(said.added + said.changed for said in report.files) >= _LARGE:
+            # Every alarm asks for its place and its people, by plans that were made when there were a few of them.
+            connection.execute(_Q["analyze"])
     return report, made if report.imported else []
 
 

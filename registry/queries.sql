@@ -241,6 +241,9 @@ SELECT jsonb_build_object('number', number, 'at', at, 'who', who, 'what', what, 
    AND tocsin_sees(enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)
  ORDER BY number DESC LIMIT %(limit)s;
 
+-- name: analyze
+ANALYZE districts, enterprises, zones, contacts, devices
+
 -- name: lock_registry
 -- Nobody else changes what an import compares itself with; reading goes on.
 LOCK TABLE districts, enterprises, zones, contacts, devices IN SHARE ROW EXCLUSIVE MODE;

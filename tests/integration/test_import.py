@@ -244,6 +244,16 @@ def test_a_large_file_with_every_tenth_row_wrong_is_staged_not_held(directory: D
     assert [done for _, done, _ in seen] == [2_000, 4_000, 6_000, 8_000, 10_000, 12_000, 12_000]
 
 
+def test_after_a_large_import_postgresql_knows_how_many_there_are(directory: Directory, dsn: str) -> None:
+    """Plans made when there were a few would read all of them for every alarm, until it finds out by itself."""
+    rows = "".join(f"shop-{n},店{n},H62,330106\n" for n in range(700))
+    assert take(directory, HEAD + rows).imported
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute("SELECT reltuples FROM pg_class WHERE oid = 'enterprises'::regclass").fetchone()
+    assert row is not None
+    assert row[0] >= 700
+
+
 def test_the_files_of_the_simulated_city_are_read(directory: Directory) -> None:
     """What the city is made of and what the registry knows of it have one seed."""
     city = register(settle_town(all_trades(), 40, 1))
