@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 from prometheus_client import CollectorRegistry, Metric
@@ -51,9 +52,10 @@ class PartBeside(Child):
 
     def poke(self) -> None:
         """There is something for it. Cheap."""
-        child = self._child
-        if child is not None:
-            poke(child)
+        # Beside who hangs up: the pipe's number may be another's by then.
+        with self._lock:
+            if self._child is not None:
+                poke(self._child)
 
     def standing(self) -> Standing:
         return Standing(self._name, self.trouble)
@@ -100,7 +102,9 @@ class PartBeside(Child):
             case Turned():
                 self._on_turn()
             case Line(text):
-                self._on_line(text)
+                # A terminal that is gone is no reason to end.
+                with suppress(OSError):
+                    self._on_line(text)
 
 
 class _Shown(Collector):

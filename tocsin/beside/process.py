@@ -69,10 +69,10 @@ class BesideProcess(Process, ABC):
             standings = Standings(lambda: parts)
             Stations(standings.stations, self.metrics)
             self.settle_memory()
-            is_well = False
-            while not (self.crew.failed.is_set() or ended.wait(_SAYS_EVERY_S if is_well else _SOON_S)):
+            has_been_well = False
+            while not (self.crew.failed.is_set() or ended.wait(_SAYS_EVERY_S if has_been_well else _SOON_S)):
                 troubles = standings.troubles()
-                is_well = not any(troubles.values())
+                has_been_well = has_been_well or not any(troubles.values())
                 self.say(Stands(troubles, generate_latest(self.metrics).decode()))
         finally:
             self.stop()
