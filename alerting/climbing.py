@@ -61,7 +61,7 @@ class Climbing:
         if not due:
             return []
         pairs = {(ladder.enterprise, alarm.event.device) for ladder, alarm in due}
-        around = whereabouts.read(whereabouts.ask(connection, pairs), self._channels)
+        around = whereabouts.around(connection, pairs, self._channels)
         turn = _Turn(now_us)
         for ladder, alarm in due:
             self._decide(turn, ladder, alarm, around)

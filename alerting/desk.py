@@ -29,7 +29,6 @@ from alerting.routes import Routes
 from alerting.rows import Sending
 from alerting.store import Judged
 from alerting.turn import Deciding, SuppressionOf, Turn
-from alerting.whereabouts import Whereabouts
 from schemas.alarms import State
 from schemas.errors import Fenced, ServiceAway
 
@@ -264,7 +263,8 @@ class Desk:
             if hidden := effects.no_longer_hidden(connection, self._partition, now_us, _EVENTS_A_TURN):
                 store.hold_position(connection, CONSUMER, self._partition, self._position)
                 alarms += [alarm for alarm in hidden if self._suppression_of(*_device(alarm)) is Suppression.NONE]
-            turn = Turn(now_us, self._around(connection, alarms))
+            pairs = {_device(alarm) for alarm in alarms}
+            turn = Turn(now_us, whereabouts.around(connection, pairs, self._channels))
             turn.silences = effects.ask(
                 connection, self._partition, now_us, effects.of_events(alarm.event for alarm in alarms)
             )
@@ -310,12 +310,6 @@ class Desk:
         if next_due_us is not None:
             self._queued(next_due_us)
         return done
-
-    def _around(self, connection: Connection, alarms: Sequence[Alarm]) -> Whereabouts:
-        if not alarms:
-            return Whereabouts()
-        pairs = {(alarm.event.enterprise, alarm.event.device) for alarm in alarms}
-        return whereabouts.read(whereabouts.ask(connection, pairs), self._channels)
 
     # Helpers.
 

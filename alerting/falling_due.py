@@ -17,7 +17,6 @@ from alerting.due_rows import Due
 from alerting.effects import Silences
 from alerting.routes import Recipient, Routes
 from alerting.rows import Sending
-from alerting.whereabouts import Whereabouts
 
 MOST = 50
 """Few, so that bundles never hold up what goes at once."""
@@ -55,8 +54,7 @@ class FallingDue:
         found = whereabouts.accounts(connection, names)
         enterprises = {row.enterprise for row in rows if is_contact(row.recipient)}
         if enterprises:
-            asked = whereabouts.ask(connection, [(enterprise, "") for enterprise in enterprises])
-            around = whereabouts.read(asked, self._channels)
+            around = whereabouts.around(connection, {(one, "") for one in enterprises}, self._channels)
             found |= {c.name: c.recipient for contacts in around.contacts.values() for c in contacts.people}
         return found
 
@@ -65,7 +63,8 @@ class FallingDue:
 
     def _bundle(self, connection: Connection, row: Due, recipient: Recipient, now_us: int) -> Sending | None:
         gathered = due_rows.gathered(connection, row)
-        around = self._around(connection, gathered)
+        pairs = {(one.alarm.event.enterprise, one.alarm.event.device) for one in gathered}
+        around = whereabouts.around(connection, pairs, self._channels)
         silent = effects.of_events(one.alarm.event for one in gathered)
         silences = effects.ask(connection, self._partition, now_us, silent)
         gathered = [self._unless_hidden(connection, row.recipient, one, silences, now_us) for one in gathered]
@@ -88,9 +87,3 @@ class FallingDue:
         if one.heard or one.hearing or not silences.cause_of(one.alarm.event, now_us):
             return one
         return replace(one, alarm=effects.hide(connection, one.alarm, recipient))
-
-    def _around(self, connection: Connection, gathered: Sequence[Gathered]) -> Whereabouts:
-        if not gathered:
-            return Whereabouts()
-        pairs = {(one.alarm.event.enterprise, one.alarm.event.device) for one in gathered}
-        return whereabouts.read(whereabouts.ask(connection, pairs), self._channels)

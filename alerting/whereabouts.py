@@ -63,6 +63,11 @@ def ask(connection: Connection, pairs: Iterable[tuple[str, str]]) -> Any:
     return _ask(connection, 0, 0, 0, pairs)
 
 
+def around(connection: Connection, pairs: Collection[tuple[str, str]], channels: Collection[str]) -> Whereabouts:
+    """`ask` and `read` in one; nothing is asked about none."""
+    return read(ask(connection, pairs), channels) if pairs else Whereabouts()
+
+
 def read(asked: Any, channels: Collection[str]) -> Whereabouts:
     """channels: ways by which this house reaches people."""
     places: dict[tuple[str, str], Place] = {}
