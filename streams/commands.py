@@ -24,7 +24,9 @@ from streams.ports import LogWriter, NumberedWriter
 
 Asked = tuple[Any, Control]
 """The key of a row, and the entry that it asks for."""
-_AT_ONCE = 256
+_AT_ONCE = 32
+_REST_S = 0.02
+"""Between such handfuls: messages and alarms go on beside a hundred thousand of an import."""
 _WAKE_S = 0.5
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +73,7 @@ class ControlDispatcher:
         """Dispatch until `stop`; woken by the rows' own NOTIFY. Raises Fenced."""
         while not stop.is_set():
             try:
-                while self.dispatch():
+                while self.dispatch() and not stop.wait(_REST_S):
                     pass
                 for _ in self._connected().notifies(timeout=_WAKE_S, stop_after=1):
                     pass
@@ -88,7 +90,7 @@ class ControlDispatcher:
         self.close()
 
     def dispatch(self) -> int:
-        """Log what waits, at most some hundred rows, and return how many were."""
+        """Log what waits, at most a handful of rows, and return how many were."""
         if isinstance(self._writer, NumberedWriter):
             return self._dispatch_before_marking(self._writer)
         outbox, commands = self._waiting()

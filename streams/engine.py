@@ -233,7 +233,7 @@ class Engine:
         self._replanned([subject for subject in subjects if subject >= 0], devices, "pack")
 
     def _learn(self, facts: DeviceFacts) -> None:
-        device = self.roster.device_numbers([(facts.enterprise, facts.device)])[0]
+        device = self.roster.device_number(facts.enterprise, facts.device)
         if self.roster.facts_of(device) == Facts.of(facts):
             return  # said again
         sensors = sorted(self.roster.sensors_of(device))

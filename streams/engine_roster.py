@@ -146,7 +146,7 @@ class Roster:
             text = told.body[told.starts[0, MEASURE] : told.ends[0, CHANNEL]].tobytes()
             self._texts = with_name(self._texts, text, number, measure.code if measure else 0)
             return
-        (device,) = self.device_numbers([(sensor.enterprise, sensor.device)])
+        device = self.device_number(sensor.enterprise, sensor.device)
         self._keep_device(device)
         if why == NEW_PLAN:
             assert measure is not None
@@ -164,22 +164,19 @@ class Roster:
         silence_plan = NONE if selector == NONE else plans.silence_plan(selector)
         return Choices(plans.plan_of, _FIRE, plans.enterprise_ids, plans.device_ids, selector, silence_plan)
 
-    def device_numbers(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
-        """The numbers of devices (enterprise, device), each named once; those not met before are made."""
-        keys = [f"{enterprise}/{device}" for enterprise, device in pairs]
-        ids = np.array([id_of(key) for key in keys], np.int64)
-        numbers = slots.slots_of(self.device_table, ids)
-        new = np.flatnonzero(numbers == NONE)
-        if len(new):
-            first = self.devices
-            if slots.add(self.device_table, ids[new], first) < len(new):
+    def device_number(self, enterprise: str, device: str) -> int:
+        """The number of a device; one not met before is made."""
+        key = f"{enterprise}/{device}"
+        one = np.array([id_of(key)], np.int64)
+        number = int(slots.slots_of(self.device_table, one)[0])
+        if number == NONE:
+            number = self.devices
+            if slots.add(self.device_table, one, number) == 0:
                 raise _no_room(self.capacity)
-            for number, i in enumerate(new.tolist(), first):
-                self._make_device(number, pairs[i][0], keys[i])
-                numbers[i] = number
-            self.memory.head[DEVICES] = first + len(new)
+            self._make_device(number, enterprise, key)
+            self.memory.head[DEVICES] = number + 1
             self._renew()
-        return [int(number) for number in numbers]
+        return number
 
     def _make_device(self, number: int, enterprise: str, key: str) -> None:
         self._keep_device(number)
