@@ -61,6 +61,8 @@ class Rule:
     periods: float = 0.0
     """Silence: at least so many expected periods; `high` is the least in seconds."""
     source: str = ""
+    source_zh: str = ""
+    """The same in Chinese, where a pack says it in both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ class ExceptionWords(msgspec.Struct, frozen=True):
     grade: str
     latched: bool
     source: str
+    source_zh: str
+    """Empty where the pack has none."""
     said: dict[str, Said]
     """language → the version in words."""
     whom: dict[str, str]
@@ -83,6 +85,8 @@ class RuleWords(msgspec.Struct, frozen=True):
     clear_delay_s: float
     clear_readings: int
     source: str
+    source_zh: str
+    """Empty where the pack has none."""
     said: dict[str, Said]
     """language → the rule in words."""
     exceptions: list[ExceptionWords]
@@ -138,6 +142,7 @@ def _rule(rule: Rule, exceptions: list[Override], names: Mapping[str, Names]) ->
         clear_delay_s=rule.clear_delay_us / 1e6,
         clear_readings=rule.clear_readings,
         source=rule.source,
+        source_zh=rule.source_zh,
         said={language: say(rule, named) for language, named in names.items()},
         exceptions=[_exception(one, names) for one in exceptions],
     )
@@ -151,7 +156,7 @@ def _exception(override: Override, names: Mapping[str, Names]) -> ExceptionWords
         said[language] = Said(off, off, off) if override.off else say(rule, named)
     return ExceptionWords(
         override.heat_class, override.trade, override.enterprise, override.device, override.off, rule.grade.word,
-        rule.latched, rule.source, said, {language: _whom(override, language) for language in names},
+        rule.latched, rule.source, rule.source_zh, said, {language: _whom(override, language) for language in names},
     )  # fmt: skip
 
 

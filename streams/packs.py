@@ -28,7 +28,8 @@ HEAT_CLASSES = tuple(letter + suffix for letter in ("A1", "A2", *"BCDEFG") for s
 """EN 54-5: S never answers below its static minimum, R answers to the rate of rise."""
 
 _ANY_MEASURE = frozenset({Signal.RANGE, Signal.STUCK, Signal.CLOCK, Signal.Z})
-_OVERRIDE_KEYS = frozenset({"raise", "clear", "grade", "latched", "max_gap", "source"})
+_SOURCES = frozenset({"source", "source_zh"})
+_OVERRIDE_KEYS = frozenset({"raise", "clear", "grade", "latched", "max_gap", *_SOURCES})
 _RULE_KEYS = _OVERRIDE_KEYS | {"id", "measure", "family", "kind", "signal", "profile", "watch"}
 _SELECTORS = ("heat_class", "trade", "enterprise", "device")
 _FLOORS = ("and_value_at_or_above", "and_reserve_used")
@@ -123,6 +124,7 @@ def _rule(table: Table) -> Rule:
         profile=table.text("profile"),
         watch=watch,
         source=table.text("source"),
+        source_zh=table.text("source_zh"),
     )
     before = len(table.mistakes)
     for key, read in (("raise", _raise), ("clear", _clear)):
@@ -257,6 +259,10 @@ def _overrides(table: Table, bases: dict[str, Table]) -> list[Override]:
     if off == bool(changed):
         what = "it must either switch the rule off or change it."
         table.wrong("off" if off else "", what, "Write off = true, or raise = { … }.")
-    merged = Table(base.values | changed, "override", table.index, table.lines, table.mistakes, label=table.label)
+    kept = base.values
+    if _SOURCES & changed.keys():
+        # The base's source in the other language speaks of other numbers.
+        kept = {key: value for key, value in kept.items() if key not in _SOURCES}
+    merged = Table(kept | changed, "override", table.index, table.lines, table.mistakes, label=table.label)
     rule = _rule(merged)
     return [Override(rule, heat_class, off=off, **picks) for heat_class in classes or ("",)]

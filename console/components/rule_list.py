@@ -43,7 +43,7 @@ def _row(words: Words, rule: RuleWords) -> dict[str, Any]:
         "measures": " ".join(_name(words, f"measure.{measure}", measure) for measure in rule.measures),
         "latched": rule.latched,
         "profile": words("rules.profile", profile=rule.profile) if rule.profile else "",
-        "source": rule.source,
+        "source": words.name(rule.source_zh, rule.source),
         "own": [
             {"whom": own.whom[language], "said": words("rules.off") if own.off else own.said[language].sentence}
             for own in rule.exceptions

@@ -316,7 +316,7 @@ class _View:
         with card(words("alarm.rule")):
             if known is not None and pack is not None and pack.version == evidence.pack:
                 ui.label(known.said[words.language].sentence)
-                ui.label(known.source).classes("t-soft a-source")
+                ui.label(words.name(known.source_zh, known.source)).classes("t-soft a-source")
             ui.label(words("alarm.rule_line", rule=evidence.rule, pack=evidence.pack[:8])).classes("t-soft")
             if self._at.may(Act.SEE_RULES):
                 ui.link(words("frame.page.rules"), f"/rules#{quote(evidence.rule)}").classes("t-more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from console.components.rule_list import families
 from console.pages.device_parts import device_state, sensor_name, value_words
@@ -10,7 +11,7 @@ from console.rulebook import names_of
 from console.words import LANGUAGES, words_of
 from schemas.alarms import Grade
 from schemas.payloads import DeviceLine
-from streams.pack_words import words_of_pack
+from streams.pack_words import PackWords, words_of_pack
 from streams.packs import load_pack
 
 PACK = words_of_pack(load_pack(), {language: names_of(language) for language in LANGUAGES})
@@ -27,6 +28,16 @@ def test_each_rule_stands_once_under_a_family_that_has_a_name(language: str) -> 
     for one in found:
         grades = [order.index(rule["grade"]) for rule in one["rules"]]
         assert grades == sorted(grades)
+
+
+def test_a_page_names_the_source_of_a_rule_in_its_language() -> None:
+    """A pack that says it in one language says it so on every page."""
+    rules = {rule.id: rule for rule in PACK.rules}
+    for language, named in (("zh", "source_zh"), ("en", "source")):
+        shown = {rule["id"]: rule["source"] for one in families(words_of(language), PACK) for rule in one["rules"]}
+        assert shown == {id_: getattr(rule, named) for id_, rule in rules.items()}
+    own = PackWords("own", "1", [structs.replace(rules["co.50"], source="Ours.", source_zh="")])
+    assert families(words_of("zh"), own)[0]["rules"][0]["source"] == "Ours."
 
 
 def test_a_reading_is_said_with_its_measure_channel_and_unit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ raise   = { at_or_above = 56.0, for = "10s" }
 clear   = { below = 50.0, for = "300s" }
 latched = true
 """
+STANDARD = r"(?:GBZ?|GB/T|EN|UL|IEC|EBL)[ ]?[0-9][0-9.-]*"
 
 
 def refused(text: str) -> PackRefused:
@@ -106,6 +108,30 @@ def test_every_rule_names_its_source_and_claims_no_certificate(default: RulePack
     for rule in default.rules:
         assert rule.source, rule.id
         assert "certified to" not in rule.source and "compl" not in rule.source
+        assert not {claim for claim in ("符合", "通过", "认证") if claim in rule.source_zh}
+
+
+def test_every_default_rule_and_exception_names_its_source_in_both_languages(default: RulePack) -> None:
+    """Who reads Chinese asks as well where a number is from; standards keep their numbers."""
+    versions = [*default.rules, *(override.rule for override in default.overrides)]
+    for rule in versions:
+        assert rule.source and re.search("[一-鿿]", rule.source_zh), rule.id
+        assert not re.search("[一-鿿]", rule.source), rule.id
+        assert re.findall(STANDARD, rule.source) == re.findall(STANDARD, rule.source_zh), rule.id
+        assert rule.source.startswith("Ours") == rule.source_zh.startswith("本系统自定"), rule.id
+
+
+def test_an_override_with_a_source_of_its_own_has_none_of_its_rules(default: RulePack) -> None:
+    """In the other language the base's source would speak of other numbers."""
+    base = GOOD + 'source = "Ours."\nsource_zh = "本系统自定。"\n'
+    changed = '[[override]]\nrule = "heat.fire"\ntrade = "H6"\n'
+    for said, sources in (
+        ("latched = false\n", ("Ours.", "本系统自定。")),
+        ('source = "The site."\n', ("The site.", "")),
+        ('source_zh = "本单位。"\n', ("", "本单位。")),
+    ):
+        rule = parse_pack(base + changed + said, "p").overrides[0].rule
+        assert (rule.source, rule.source_zh) == sources
 
 
 R = 7  # the line of `raise` in GOOD
