@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from schemas.risk import Input, Letter, Risk, RiskColour, Term
 from scoring.risk_curve import Curve
+from scoring.risk_due import next_due
 from scoring.risk_reasons import reasons_of
 from scoring.risk_remedies import remedies_of
 from scoring.risk_state import RiskState, forget_old
@@ -31,7 +32,7 @@ def judge(state: RiskState, at_us: int) -> tuple[Curve, int | None]:
     if colour != state.colour:
         state.colour, state.since_us = colour.value, at_us
     state.as_of_us = at_us
-    return curve, curve.next_due(colour)
+    return curve, next_due(curve, colour)
 
 
 def explain(enterprise: str, state: RiskState, curve: Curve | None = None, next_due_us: int | None = None) -> Risk:
@@ -43,7 +44,7 @@ def explain(enterprise: str, state: RiskState, curve: Curve | None = None, next_
     colour = RiskColour(state.colour)
     if curve is None:
         curve = Curve(state, at_us)
-        next_due_us = curve.next_due(colour)
+        next_due_us = next_due(curve, colour)
     terms = terms_of(curve, at_us)
     knock_outs = curve.knock_outs_at(at_us)
     return Risk(
