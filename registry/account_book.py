@@ -91,7 +91,7 @@ class AccountBook:
             made = connection.execute(rows.ADD, row).fetchone()
             if made is None:
                 raise ConfigError(f"the login {login} is there already.", field="login", mend="Choose another.")
-            audit.record(connection, viewer, "add_account", login, detail=_said(account))
+            audit.record(connection, viewer, "add_account", login, detail=said_of(account))
             return rows.account_of(made)
 
     def change(self, viewer: Viewer, login: str, *, sees_all: bool = False, **changes: Any) -> Account:
@@ -221,7 +221,7 @@ class AccountBook:
                 connection.execute(rows.END_LINKS, {"account": before.id})
             elif kept is not None or before.disabled:
                 connection.execute(rows.FORGIVE, {"account": before.id})
-            audit.record(connection, viewer, act, login, detail=_said(after, before, kept is not None))
+            audit.record(connection, viewer, act, login, detail=said_of(after, before, kept is not None))
         self._forget()
         return rows.account_of(changed)
 
@@ -267,8 +267,8 @@ def columns_of(account: Account) -> dict[str, Any]:
     }
 
 
-def _said(account: Account, before: Account | None = None, password: bool = False) -> str:
-    """What of an account is new, for the log of acts: never a phone number."""
+def said_of(account: Account, before: Account | None = None, password: bool = False) -> str:
+    """What of an account is new, for the log of acts, in codes: pages put them into words. Never a phone number."""
     known = before or Account(id=0, login=account.login, name="", role=account.role)
     fields = ("role", "districts", "enterprises", "language", "disabled")
     words = [

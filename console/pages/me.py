@@ -11,7 +11,7 @@ from typing import Any
 
 from nicegui import ui
 
-from console.components.since import Since
+from console.pages.act_log import act_log
 from console.pages.page import At, Page
 from console.pages.parts import act_button, badge, card, fact, heading
 from console.refusals import refusal
@@ -235,24 +235,8 @@ class _Me:
     def _acts(self) -> None:
         words = self._at.words
         assert self._log is not None
-        with (
-            card(words("me.log")),
-            ui.element("div").classes("t-scroll"),
-            ui.element("table").classes("t-table"),
-        ):
-            with ui.element("thead"), ui.element("tr"):
-                for name in ("when", "who_did", "act", "subject", "detail"):
-                    ui.element("th")._text = words(f"me.{name}")
-            with ui.element("tbody"):
-                for entry in self._log.entries:
-                    with ui.element("tr").classes("is-refused" if entry.refused else ""):
-                        with ui.element("td"):
-                            Since(int(entry.at.timestamp() * 1e6), words, "full")
-                        key = f"me.did.{entry.act}"
-                        did = words(key) if key in words else entry.act.replace("_", " ")
-                        said = f"{did} ✗" if entry.refused else did
-                        for text in (entry.who or "–", said, entry.subject, entry.detail):
-                            ui.element("td")._text = text
+        with card(words("me.log")):
+            act_log(self._log.entries, words)
 
     async def _try(self, act: Callable[[dict[str, str]], Awaitable[None]], told: dict[str, str]) -> None:
         """Do it, and say on the page what came of it."""
