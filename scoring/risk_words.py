@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 
 import msgspec
+from msgspec import structs
 
 from schemas.errors import CorruptState
 from schemas.risk import Reason, Remedy, Risk, Said
 from schemas.toml_decoder import TomlDecoder
 
 LANGUAGES = ("zh", "en")
+_CODES = ", "
+"""Between the codes of devices, where there are several."""
 
 
 class RiskTexts(msgspec.Struct, frozen=True):
@@ -76,6 +80,39 @@ def in_words(risk: Risk, language: str) -> RiskInWords:
     )
 
 
+def devices_named(risk: Risk) -> set[str]:
+    """Codes of the devices that its reasons and remedies speak of."""
+    found: set[str] = set()
+    for said in (*(one.said for one in risk.reasons), *(one.said for one in risk.remedies)):
+        found |= {str(said.get("device", "")), *_listed(said), _circuit(said)[0]}
+    return found - {""}
+
+
+def with_names(risk: Risk, language: str, devices: Mapping[str, str], sensor: Callable[[str], str] = str) -> Risk:
+    """With what people call its devices in place of their codes.
+
+    devices: code → name; one that is not there, or has none, keeps its code.  sensor: what `current.L1` is called.
+    """
+    listed = risk_texts(language).said["listed"]
+
+    def named(said: Said) -> Said:
+        told = {**said}
+        if "device" in said:
+            told["device"] = devices.get(str(said["device"])) or said["device"]
+        if codes := _listed(said):
+            told["devices"] = listed.join(devices.get(code) or code for code in codes)
+        device, channel = _circuit(said)
+        if device:
+            told["worst"] = f"{devices.get(device) or device}/{sensor(channel)}"
+        return told
+
+    return structs.replace(
+        risk,
+        reasons=tuple(structs.replace(one, said=named(one.said)) for one in risk.reasons),
+        remedies=tuple(structs.replace(one, said=named(one.said)) for one in risk.remedies),
+    )
+
+
 def reason_in_words(reason: Reason, language: str) -> str:
     texts = risk_texts(language)
     said: Said = {**reason.said}
@@ -91,6 +128,18 @@ def remedy_in_words(remedy: Remedy, language: str) -> str:
         names = str(said["facts"]).split(",")
         said["facts"] = texts.said["between"].join(texts.fact[name] for name in names)
     return texts.remedy[remedy.code].format_map(_filled(texts, said))
+
+
+def _listed(said: Said) -> list[str]:
+    """Codes of devices; of a reason `devices` is how many there are."""
+    devices = said.get("devices")
+    return devices.split(_CODES) if isinstance(devices, str) else []
+
+
+def _circuit(said: Said) -> tuple[str, str]:
+    """Device and sensor of the worst circuit, empty where there is none; of alarms `worst` is a grade."""
+    device, slash, sensor = str(said.get("worst", "")).partition("/")
+    return (device, sensor) if slash else ("", "")
 
 
 def _filled(texts: RiskTexts, said: Said) -> dict[str, str]:

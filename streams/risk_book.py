@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from database.connections import Connections
+from database.connections import Connection, Connections
 from schemas.errors import ConfigError, TocsinError
 from schemas.risk import KnockOut, Letter, Reason, Risk, RiskColour
 from schemas.viewers import Act, Viewer
 from scoring.risk import explain
 from scoring.risk_state import decode_state
-from scoring.risk_words import RiskInWords, in_words
+from scoring.risk_words import RiskInWords, devices_named, in_words, with_names
 
 LONGEST_PAGE = 500
 _SEES = "tocsin_sees(r.enterprise, %(sees_all)s, %(sees_districts)s, %(sees_enterprises)s)"
@@ -41,6 +41,11 @@ _LIST = f"""
             OR (r.colour, r.score, r.enterprise) < (%(at_colour)s, %(at_score)s, %(at_code)s))
      ORDER BY r.colour DESC, r.score DESC, r.enterprise DESC LIMIT %(limit)s
 """  # noqa: S608
+_DEVICES = """
+    SELECT d.enterprise, d.device, d.name, d.name_en
+      FROM devices AS d JOIN unnest(%s::text[], %s::text[]) AS asked (enterprise, device) USING (enterprise, device)
+     WHERE d.name <> '' OR d.name_en <> ''
+"""
 _COLOURS = f"""
     SELECT r.enterprise, r.colour FROM risk AS r
      WHERE {_SEES} AND (%(codes)s::text[] IS NULL OR r.enterprise = ANY (%(codes)s))
@@ -70,6 +75,16 @@ class UnknownRisk(TocsinError):
         super().__init__(f"there is no risk of an enterprise {code}.", mend="Look at /api/v1/risk.")
 
 
+class DeviceName(msgspec.Struct, frozen=True):
+    """As the registry has it; one of the two may be empty."""
+
+    name: str
+    name_en: str
+
+    def in_language(self, language: str) -> str:
+        return (self.name or self.name_en) if language == "zh" else (self.name_en or self.name)
+
+
 class RiskView(msgspec.Struct, frozen=True):
     """A risk with what people call its place. Its colour is of the place; it is no warning grade."""
 
@@ -81,7 +96,9 @@ class RiskView(msgspec.Struct, frozen=True):
     """In a word: blue, yellow, orange, red."""
     risk: Risk
     words: RiskInWords
-    """In the viewer's language."""
+    """In the viewer's language, with the names of devices."""
+    devices: dict[str, DeviceName]
+    """Those of which `risk` speaks by their codes, as far as the registry has names for them."""
 
 
 class RiskPage(msgspec.Struct, frozen=True):
@@ -129,6 +146,7 @@ _reasons = msgspec.json.Decoder(list[Reason])
 _knock_outs = msgspec.json.Decoder(list[KnockOut])
 Totals = list[RiskTotal]
 Chapters = list[RiskChapter]
+Views = list[RiskView]
 
 
 class RiskBook:
@@ -143,13 +161,14 @@ class RiskBook:
     def of(self, viewer: Viewer, code: str) -> RiskView:
         """One enterprise's. Raises UnknownRisk."""
         viewer.must(Act.SEE_RISK)
-        row = None
+        views: list[RiskView] = []
         if "\0" not in code:
             with self._connections.transaction(viewer) as connection:
                 row = connection.execute(_ONE, {**viewer.parameters(), "code": code}, binary=True).fetchone()
-        if row is None:
+                views = _views(connection, viewer, [(code, *row)] if row else [])
+        if not views:
             raise UnknownRisk(code)
-        return _view(viewer, code, *row)
+        return views[0]
 
     def list(
         self,
@@ -183,7 +202,7 @@ class RiskBook:
         }
         with self._connections.transaction(viewer) as connection:
             rows = connection.execute(_LIST, {**viewer.parameters(), **wanted}, binary=True).fetchall()
-        views = [_view(viewer, code, *rest) for code, _, *rest in rows[:limit]]
+            views = _views(connection, viewer, [(code, *rest) for code, _, *rest in rows[:limit]])
         if len(rows) <= limit:
             return RiskPage(views)
         code, score = rows[limit - 1][:2]
@@ -227,9 +246,28 @@ class RiskBook:
         ]
 
 
-def _view(viewer: Viewer, code: str, state: bytes, name: str, name_en: str, district: str, trade: str) -> RiskView:
-    risk = explain(code, decode_state(state))
-    return RiskView(name, name_en, district, trade, risk.colour.word, risk, in_words(risk, viewer.language))
+def _views(connection: Connection, viewer: Viewer, rows: Sequence[tuple[Any, ...]]) -> Views:
+    """rows: code, state, names, district and trade of each."""
+    risks = [explain(code, decode_state(state)) for code, state, *_ in rows]
+    called = _device_names(connection, risks)
+    language = viewer.language
+    views = []
+    for risk, (code, _, name, name_en, district, trade) in zip(risks, rows, strict=True):
+        devices = called.get(code, {})
+        named = {device: one.in_language(language) for device, one in devices.items()}
+        words = in_words(with_names(risk, language, named), language)
+        views.append(RiskView(name, name_en, district, trade, risk.colour.word, risk, words, devices))
+    return views
+
+
+def _device_names(connection: Connection, risks: Sequence[Risk]) -> dict[str, dict[str, DeviceName]]:
+    """Enterprise → device → its names, of the devices that the risks speak of: one query however many they are."""
+    asked = [(risk.enterprise, device) for risk in risks for device in sorted(devices_named(risk))]
+    found: dict[str, dict[str, DeviceName]] = {}
+    if asked:
+        for enterprise, device, *names in connection.execute(_DEVICES, [*map(list, zip(*asked, strict=True))]):
+            found.setdefault(enterprise, {})[device] = DeviceName(*names)
+    return found
 
 
 def _encode_cursor(place: _Place) -> str:

@@ -221,7 +221,7 @@ class _View:
 
     @ui.refreshable_method
     def _risk(self) -> None:
-        words, view, at_name = self._at.words, self._known.risk, self._at.name
+        words, view = self._at.words, self._known.risk
         if not self._at.may(Act.SEE_RISK):
             return
         with card(words("enterprise.risk")):
@@ -230,8 +230,7 @@ class _View:
                 return
             ui.label(words("supervisor.own_colour")).classes("t-soft s-own")
             heading(words("enterprise.why"), 3)
-            devices = {one.device: at_name(one.name, one.name_en) for one in self._known.devices}
-            risk = with_names(view.risk, devices)
+            risk = with_names(view, words)
             reasons(risk, words)
             heading(words("enterprise.lower"), 3)
             remedies(risk, words)

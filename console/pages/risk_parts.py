@@ -5,16 +5,15 @@ A risk colour is a round mark with a number in it, so that it is not taken for a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from msgspec import structs
 from nicegui import ui
 
+from console.pages.device_parts import sensor_name
 from console.words import Words
 from registry.trades import trade_of
-from schemas.risk import Reason, Risk, RiskColour, Said
-from scoring.risk_words import in_words
-from streams.risk_book import RiskTotal
+from schemas.risk import Reason, Risk, RiskColour
+from scoring import risk_words
+from streams.risk_book import RiskTotal, RiskView
 
 _LEAST_SAID = 0.05
 
@@ -25,26 +24,22 @@ def risk_mark(colour: str, score: float, words: Words) -> None:
         ui.label(words("enterprise.coloured", colour=words(f"map.colour.{colour}")))
 
 
-def with_names(risk: Risk, devices: Mapping[str, str]) -> Risk:
-    """With the names of its devices in place of their codes."""
+def with_names(view: RiskView, words: Words) -> Risk:
+    """Its risk with names in place of codes: of the trade, of devices and of what they measure."""
+    devices = {device: one.in_language(words.language) for device, one in view.devices.items()}
+    risk = risk_words.with_names(view.risk, words.language, devices, lambda sensor: sensor_name(sensor, words))
 
-    def named(said: Said) -> Said:
-        told = {**said}
-        for key in ("device", "devices"):
-            if codes := str(told.get(key) or ""):
-                told[key] = ", ".join(devices.get(code) or code for code in codes.split(", "))
-        return told
+    def name(reason: Reason) -> Reason:
+        trade = trade_of(str(reason.said.get("trade") or ""))
+        called = words.name(trade.name, trade.name_en)
+        return structs.replace(reason, said={**reason.said, "trade": called}) if called else reason
 
-    return structs.replace(
-        risk,
-        reasons=tuple(structs.replace(one, said=named(one.said)) for one in risk.reasons),
-        remedies=tuple(structs.replace(one, said=named(one.said)) for one in risk.remedies),
-    )
+    return structs.replace(risk, reasons=tuple(name(reason) for reason in risk.reasons))
 
 
 def reason_pairs(risk: Risk, words: Words) -> list[tuple[str, str]]:
-    """Up to three, as points ("" for a knock-out, which has none and comes first) and words."""
-    said = in_words(_named(risk, words), words.language)
+    """Up to three, as points ("" for a knock-out, which has none and comes first) and words. risk: `with_names`."""
+    said = risk_words.in_words(risk, words.language)
     return [
         (f"+{reason.points:.1f}" if reason.points else "", text)
         for reason, text in zip(risk.reasons, said.reasons, strict=True)
@@ -61,7 +56,7 @@ def reasons(risk: Risk, words: Words) -> None:
 
 def remedies(risk: Risk, words: Words) -> None:
     """What would lower the score, most first."""
-    said = in_words(risk, words.language)
+    said = risk_words.in_words(risk, words.language)
     if not risk.remedies:
         ui.label(words("supervisor.no_remedy")).classes("t-soft")
         return
@@ -75,7 +70,7 @@ def remedies(risk: Risk, words: Words) -> None:
 
 def terms(risk: Risk, words: Words) -> None:
     """Every term with its points, and why one has none."""
-    said = in_words(risk, words.language)
+    said = risk_words.in_words(risk, words.language)
     with ui.element("table").classes("s-table r-terms"), ui.element("tbody"):
         for term in risk.terms:
             letter = term.letter.value
@@ -99,14 +94,3 @@ def bar(total: RiskTotal, words: Words) -> None:
         for word, count in counts:
             if count:
                 ui.element("i").classes(f"is-{word}").style(f"flex-grow: {count}")
-
-
-def _named(risk: Risk, words: Words) -> Risk:
-    """With the trade's name in place of its code."""
-
-    def name(reason: Reason) -> Reason:
-        trade = trade_of(str(reason.said.get("trade") or ""))
-        called = words.name(trade.name, trade.name_en)
-        return structs.replace(reason, said={**reason.said, "trade": called}) if called else reason
-
-    return structs.replace(risk, reasons=tuple(name(reason) for reason in risk.reasons))

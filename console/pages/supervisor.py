@@ -13,7 +13,7 @@ from console.components.risk_list import RiskList
 from console.pages.doing import Looking
 from console.pages.page import At, Page
 from console.pages.parts import act_button, card, heading
-from console.pages.risk_parts import bar, reason_pairs
+from console.pages.risk_parts import bar, reason_pairs, with_names
 from registry.trades import trade_of
 from schemas.risk import RiskColour
 from schemas.viewers import Act
@@ -186,7 +186,7 @@ class _View:
             "where": f"{self._district(view.district)} · {self._trade(view.trade)}",
             "colour": view.colour,
             "score": f"{risk.score:.0f}",
-            "reasons": reason_pairs(risk, at.words),
+            "reasons": reason_pairs(with_names(view, at.words), at.words),
         }
 
     @ui.refreshable_method

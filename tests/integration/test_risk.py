@@ -16,6 +16,8 @@ import pytest
 
 from alerting.people import People
 from alerting.routes import Routes
+from console.pages.risk_parts import reason_pairs, with_names
+from console.words import words_of
 from schemas.alarms import AlarmEvent, Grade, Kind, State
 from schemas.entries import DeviceFacts
 from schemas.errors import ConfigError, Fenced, ServiceAway
@@ -164,6 +166,42 @@ def test_a_device_that_is_switched_off_in_the_registry_is_protection_lost(
     assert protection.known
     assert [(one.name, one.value) for one in protection.inputs] == [("devices", 1), ("out", 1)]
     assert protection.value > 0
+
+
+def test_reasons_name_a_device_as_the_registry_does_in_the_viewers_language(
+    dsn: str, keeper: RiskKeeper, book: RiskBook
+) -> None:
+    """On the page, in the API and in the table; the codes stay beside the words for programs."""
+    names = {"shop-1": ("后厨感温", "Kitchen heat"), "shop-2": ("后厨感温", ""), "shop-3": ("", "")}
+    story = Story(dsn)
+    with psycopg.connect(dsn) as connection:
+        for number, (code, (own, english)) in enumerate(names.items()):
+            facts = msgspec.json.encode(DeviceFacts(code, "kitchen")).decode()
+            connection.execute(
+                "INSERT INTO devices (enterprise, device, id, facts, name, name_en)"
+                " VALUES (%s, 'kitchen', %s, %s, %s, %s)",
+                [code, number, facts, own, english],
+            )
+    for code in names:
+        put_enterprise(dsn, code)
+        story.tell(event(State.RAISED, Grade.RED, enterprise=code))
+    settle(keeper)
+    wanted = {"zh": ["后厨感温", "后厨感温", "kitchen"], "en": ["Kitchen heat", "后厨感温", "kitchen"]}
+    for language, called in wanted.items():
+        viewer = msgspec.structs.replace(HOUSE, language=language)
+        listed = {view.risk.enterprise: view for view in book.list(viewer).risks}
+        assert listed == {code: book.of(viewer, code) for code in names}
+        for code, name in zip(names, called, strict=True):
+            view = listed[code]
+            assert name in view.words.reasons[0] and name in view.words.remedies[0]
+            assert view.risk.reasons[0].said["device"] == "kitchen"
+            assert reason_pairs(with_names(view, words_of(language)), words_of(language))[0] == (
+                "",
+                view.words.reasons[0],
+            )
+        with all_services(dsn) as services:
+            table = Asker(api_of(services))("GET", f"/api/v1/risk.csv?language={language}").text
+        assert all(name in table for name in called)
 
 
 def test_circuits_near_their_limits_are_read_from_the_stores_hours(

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.alarms import AlarmEvent, Grade, Kind, State
 from schemas.enterprises import Flammables
-from schemas.risk import Letter, RiskColour, RiskFacts
+from schemas.risk import Letter, RiskColour, RiskFacts, Strain
 from scoring.risk import explain, judge
 from scoring.risk_hazard import hazard_of
 from scoring.risk_reasons import REASONS
@@ -25,7 +25,7 @@ from scoring.risk_state import (
     forget_old,
 )
 from scoring.risk_table import DAY_US, FACTS, HOUR_US, risk_table, wrong_with
-from scoring.risk_words import LANGUAGES, in_words, risk_texts
+from scoring.risk_words import LANGUAGES, devices_named, in_words, risk_texts, with_names
 from streams.risk_turn import Happened, Kept, live_through
 from tests.alerting_world import START_US, US, event
 
@@ -232,3 +232,46 @@ def test_reasons_are_sentences_with_everything_filled_in(language: str) -> None:
     assert words.remedies
     assert not any("{" in said or "  " in said for said in (*words.reasons, *words.remedies))
     assert "kitchen" in words.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "devices", "sensor", "wanted"),
+    [
+        (
+            "zh",
+            {"kitchen": "后厨感温", "panel": "总配电箱", "c": ""},
+            {"current.L1": "电流 L1"},
+            [
+                "（后厨感温）",
+                "总配电箱/电流 L1",
+                "处理“后厨感温”的",
+                "总配电箱/电流 L1",
+                "恢复 3 个探测器：b、c、后厨感温",
+            ],
+        ),
+        (
+            "en",
+            {},
+            {},
+            ["fire, kitchen)", "panel/current.L1", "red alarm of kitchen,", "panel/current.L1", "(3): b, c, kitchen"],
+        ),
+    ],
+)
+def test_a_device_is_called_what_the_registry_calls_it(
+    language: str, devices: dict[str, str], sensor: dict[str, str], wanted: list[str]
+) -> None:
+    """A supervisor goes to the kitchen's detector, not to `d-0017`; what has no name keeps its code."""
+    state = RiskState(facts=NOODLES, strain=Strain(2, 48, 40, "panel/current.L1"))
+    apply_event(state, alarm(State.RAISED, Grade.RED, START_US))
+    start_us = START_US - 20 * HOUR_US
+    for device in ("b", "c", "kitchen"):
+        silent = event(State.RAISED, Grade.YELLOW, device=device, onset_us=start_us, event_us=start_us)
+        apply_event(state, msgspec.structs.replace(silent, kind=Kind.SILENCE, family="silence"))
+    judge(state, START_US)
+    risk = explain("shop-1", state)
+    assert devices_named(risk) == {"b", "c", "kitchen", "panel"}
+    named = with_names(risk, language, devices, lambda code: sensor.get(code, code))
+    words = in_words(named, language)
+    said = " ".join([*words.reasons, *words.remedies])
+    assert [part for part in wanted if part not in said] == []
+    assert [one.code for one in named.reasons] == [one.code for one in risk.reasons]
