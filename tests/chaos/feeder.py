@@ -42,6 +42,8 @@ class Message:
     sent_us: int = 0
     """When it was first written to a socket; 0: never."""
     acked_us: int = 0
+    came_us: int = 0
+    """When it came to Tocsin, by the store, for one with `ts`: a broker acknowledges what its bridge has not yet."""
     resends: int = 0
     acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
 

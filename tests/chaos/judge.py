@@ -114,7 +114,10 @@ def judge_silence(
     fed_until_us: int,
     messages: Sequence[Message] = (),
 ) -> list[str]:
-    """Who fell silent long enough ago is told of, within 2 s; who speaks on is not, unless nothing came through."""
+    """Who fell silent long enough ago is told of, within 2 s; who speaks on is not, unless nothing came through.
+
+    messages: as `judge_store` leaves them, which knows when they came.
+    """
     told: dict[str, list[AlarmEvent]] = defaultdict(list)
     for event in said:
         if event.family == "silence" and event.state is State.RAISED and event.onset_us < fed_until_us - _TICK_US:
@@ -137,7 +140,8 @@ def judge_silence(
         spoken[f"{message.enterprise}/{message.device}"].append(message)
     for device, events in told.items():
         for e in events:
-            heard = [m for m in spoken[device] if m.sent_us > e.onset_us and 0 < m.acked_us < e.event_us]
+            through = [m for m in spoken[device] if m.acked_us > 0 and max(m.acked_us, m.came_us) < e.event_us]
+            heard = [m for m in through if m.sent_us > e.onset_us]
             if heard or not messages:
                 wrong.append(f"{device} speaks, and is called silent")
     return wrong
@@ -166,17 +170,22 @@ class Stored:
 
 def judge_store(dsn: str, messages: Sequence[Message], expected: Expected) -> Stored:
     """Every acknowledged reading with `ts` is stored once, and nothing else; every serial without one is stored."""
-    due: dict[str, dict[int, float]] = defaultdict(dict)
+    due: dict[str, dict[int, Message]] = defaultdict(dict)
     for message in messages:
         if message.ts_ms is not None:
-            for name, value in message.values.items():
-                due[f"{message.enterprise}/{message.device}/{name}"][message.ts_ms * 1000] = value
+            for name in message.values:
+                due[f"{message.enterprise}/{message.device}/{name}"][message.ts_ms * 1000] = message
     wrong: list[str] = []
     readings = lost = doubled = 0
     with session(dsn, "tocsin-chaos") as connection:
-        for key, wanted in due.items():
+        for key, sent in due.items():
             found = history(connection, id_of(key), 0, _END_US)
+            name = key.rpartition("/")[2]
+            wanted = {at_us: message.values[name] for at_us, message in sent.items()}
             stored = dict(zip(found.event_time.tolist(), found.value.tolist(), strict=True))
+            for at_us, came_us in zip(found.event_time.tolist(), found.arrival_time.tolist(), strict=True):
+                if at_us in sent:
+                    sent[at_us].came_us = came_us
             readings += len(found)
             lost += len(wanted.keys() - stored.keys())
             if stored != wanted or len(stored) != len(found):

@@ -94,3 +94,5 @@ def test_a_device_that_could_not_come_through_may_be_called_silent_and_one_that_
     )  # fmt: skip
     assert judge.judge_silence([silent], Expected(), [], 60_000_000, [waiting]) == []
     assert "is called silent" in judge.judge_silence([silent], Expected(), [], 60_000_000, [heard, waiting])[0]
+    heard.came_us = 25_000_000
+    assert judge.judge_silence([silent], Expected(), [], 60_000_000, [heard]) == [], "it lay in a broker until then"
