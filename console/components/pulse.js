@@ -13,6 +13,7 @@ const CUT_MS = 3000;
 const STILL_MS = 12000;
 const RING_EVERY_MS = 2400;
 const MUTE_MS = 60000;
+const ALOUD_MS = 400;
 
 const pulse = (window.tocsin = window.tocsin || {});
 pulse.now = () => Date.now() + (pulse.offset || 0);
@@ -180,15 +181,18 @@ export default {
       const fresh = beat.reds.filter((red) => !this.known.has(red.id));
       this.known = new Set(beat.reds.map((red) => red.id));
       if (fresh.length) {
-        this.aloud = this.say("red_one", { what: fresh[0].what });
         this.muteUntil = 0;
         this.sound();
-      } else if (!beat.reds.length) {
-        this.aloud = "";
       }
-      this.title(beat.reds.length);
+      // The sound is at once, and so is the alarm in the list; words aloud are a drawing of their own, behind it.
+      setTimeout(() => this.announce(fresh), ALOUD_MS);
       window.dispatchEvent(new CustomEvent("tocsin-beat", { detail: this.beat }));
       this.look();
+    },
+    announce(fresh) {
+      if (fresh.length) this.aloud = this.say("red_one", { what: fresh[0].what });
+      else if (!this.reds.length) this.aloud = "";
+      this.title(this.reds.length);
     },
     move() {
       this.judged = this.beat ? this.beat.judged : 0;
