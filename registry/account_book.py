@@ -276,6 +276,7 @@ def said_of(account: Account, before: Account | None = None, password: bool = Fa
         for field in fields
         if (value := getattr(account, field)) != getattr(known, field) or (before is None and field == "role")
     ]
+    words += ["sees all"] if account.viewer.sees_all and not (before and before.viewer.sees_all) else []
     words += ["a new name"] if before and before.name != account.name else []
     words += ["a new phone number"] if before and before.phone != account.phone else []
     words += ["password"] if password else []

@@ -33,8 +33,8 @@ class KindSum:
 class Curve:
     """Of one state. Everything is of instants at or after `begin_us`; none of it changes the state.
 
-    …_from, …_until: instants, in order, from which and until which one alarm counts: among `all` that were to be
-    answered, those answered `late`, those `closed`, those that were `false`.
+    all_until, late_from, late_until: instants, in order, from which and until which an alarm counts among those that
+    were to be answered, or were answered late. closed_until, false_until: the same of those that ended, or were false.
     """
 
     __slots__ = (

@@ -19,6 +19,10 @@ _ASK = """
     SELECT %s, partition FROM log_layout, generate_series(0, partitions - 1) AS partition RETURNING id
 """
 _FATE = "SELECT logged_number, refused FROM control_outbox WHERE id = ANY(%s)"
+_AHEAD = """
+    SELECT count(*) FROM control_outbox AS other JOIN control_outbox AS ours USING (partition)
+     WHERE ours.id = ANY(%s) AND other.id < ours.id AND other.logged_number IS NULL AND other.refused IS NULL
+"""
 _ACTIVE = """
     SELECT version, toml FROM rule_pack_activations JOIN rule_packs USING (version)
      WHERE partition = %s ORDER BY number DESC LIMIT 1
@@ -50,6 +54,16 @@ def entries_of(dsn: str, asking: list[int]) -> list[int] | None:
             raise ServiceAway("the log", f"the pack was refused: {refused}")
     numbers = [int(number) for number, _ in rows if number is not None]
     return numbers if len(numbers) == len(asking) else None
+
+
+def ahead_of(dsn: str, asking: list[int]) -> int:
+    """How many other entries wait in the way of `asking`, such as the devices of an import. Raises ServiceAway."""
+    try:
+        with connect(dsn, "tocsin-rules") as connection:
+            row = connection.execute(_AHEAD, (asking,)).fetchone()
+    except psycopg.OperationalError as error:
+        raise ServiceAway("PostgreSQL", str(error).strip()) from error
+    return int(row[0]) if row else 0
 
 
 def active_pack(dsn: str, *, partition: int = 0) -> RulePack | None:

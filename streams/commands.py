@@ -26,7 +26,7 @@ Asked = tuple[Any, Control]
 """The key of a row, and the entry that it asks for."""
 _AT_ONCE = 32
 _REST_S = 0.02
-"""Between such handfuls: messages and alarms go on beside a hundred thousand of an import."""
+"""Between handfuls: messages and alarms go on beside a hundred thousand facts of an import."""
 _WAKE_S = 0.5
 _log = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ class ControlDispatcher:
         self.close()
 
     def dispatch(self) -> int:
-        """Log what waits, at most a handful of rows, and return how many were."""
+        """Log what waits, at most a handful of each kind, and return how many rows were."""
         if isinstance(self._writer, NumberedWriter):
             return self._dispatch_before_marking(self._writer)
         outbox, commands = self._waiting()

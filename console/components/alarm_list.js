@@ -14,12 +14,18 @@ const WEIGHT = { red: 4, orange: 3, yellow: 2, blue: 1 };
 const SHOWN_GROUPS = 60;
 const ANSWER_MS = 6000;
 const FRESH_MS = 4000;
+const whenIdle = window.requestIdleCallback ?? window.setTimeout; // Safari has no word for idle
 
 // Quasar styles whatever stands behind anything in its fields (`* + *`), of which this page has none. While that rule is
 // there, one alarm that comes in has the browser work out the style of every row anew.
 function forgetSiblings(of = document) {
   for (const sheet of of.styleSheets ?? [of]) {
-    const rules = sheet.cssRules;
+    let rules;
+    try {
+      rules = sheet.cssRules;
+    } catch {
+      continue; // of another origin: a browser's extension put it there
+    }
     for (let i = rules.length - 1; i >= 0; i--) {
       if (rules[i].styleSheet) forgetSiblings(rules[i].styleSheet);
       else if (/\* \+ \*$/.test(rules[i].selectorText)) sheet.deleteRule(i);
@@ -218,8 +224,8 @@ export default {
   },
   mounted() {
     window.addEventListener("keydown", this.key);
-    window.requestIdleCallback(() => forgetSiblings());
-    if (!this.all.length) window.requestIdleCallback(this.rehearse);
+    whenIdle(() => forgetSiblings());
+    if (!this.all.length) whenIdle(this.rehearse);
   },
   beforeUnmount() {
     window.removeEventListener("keydown", this.key);

@@ -185,13 +185,13 @@ export default {
         this.sound();
       }
       // The sound is at once, and so is the alarm in the list; words aloud are a drawing of their own, behind it.
-      setTimeout(() => this.announce(fresh), ALOUD_MS);
+      setTimeout(() => this.announce(fresh, !beat.reds.length), ALOUD_MS);
       window.dispatchEvent(new CustomEvent("tocsin-beat", { detail: this.beat }));
       this.look();
     },
-    announce(fresh) {
+    announce(fresh, over) {
       if (fresh.length) this.aloud = this.say("red_one", { what: fresh[0].what });
-      else if (!this.reds.length) this.aloud = "";
+      else if (over) this.aloud = "";
       this.title(this.reds.length);
     },
     move() {

@@ -20,6 +20,7 @@ _NAMED = {"role": "frame.role", "language": "contacts.language", "disabled": "me
 """Field → where the words for its values are."""
 _LISTS = frozenset({"districts", "enterprises"})
 _PHRASES = {
+    "sees all": "sees_all",
     "a new name": "new_name",
     "a new phone number": "new_phone",
     "password": "new_password",

@@ -36,6 +36,48 @@ def test_a_fire_appears_without_reload_is_acknowledged_and_reset_after_clearing(
     assert page.evaluate("window.met") is True, "the page was loaded again"
 
 
+_SIBLINGS = """
+    () => {
+        const found = [];
+        const look = (sheet) => {
+            for (const rule of sheet.cssRules) {
+                if (rule.styleSheet) look(rule.styleSheet);
+                else if (/[*] [+] [*]/.test(rule.selectorText || "")) found.push(rule.selectorText);
+            }
+        };
+        for (const sheet of document.styleSheets) look(sheet);
+        return found;
+    }
+"""
+
+
+def test_an_alarm_that_comes_in_leaves_the_style_of_the_others_alone(room: WatchRoom, open_as: Opened) -> None:
+    """A rule for whatever stands behind anything has the browser look at every row: five of fifteen milliseconds."""
+    elsewhere = open_as("officer", "/rules")
+    assert elsewhere.evaluate(_SIBLINGS), "NiceGUI's own sheets have none any more, and the list need not look for it"
+    page = open_as("officer", "/")
+    page.wait_for_function(f"() => ({_SIBLINGS})().length === 0")
+
+
+def test_a_red_is_said_aloud_and_silence_follows_when_all_are_acknowledged(room: WatchRoom, open_as: Opened) -> None:
+    """To an officer who cannot see the list: the same words twice are heard only if there was silence between."""
+    code = room.enterprise("aloud-1", "乐味面馆", "Lewei Noodle House")
+    page = open_as("officer", "/")
+    page.evaluate("""() => {
+        window.said = [];
+        const node = document.querySelector("[aria-live=assertive]");
+        new MutationObserver(() => window.said.push(node.textContent)).observe(node, { childList: true, subtree: true,
+            characterData: true });
+    }""")
+    room.burn(code)
+    page.wait_for_function("window.said.some(words => words.includes('Lewei Noodle House'))")
+    before = page.evaluate("window.said.length")
+    for alarm in room.api("GET", "/api/v1/alarms").json()["alarms"]:
+        act = {"step": alarm["step"]}
+        room.api("POST", f"/api/v1/alarms/{alarm['key']}/ack", "officer", json=act).raise_for_status()
+    page.wait_for_function("count => window.said.slice(count).includes('')", arg=before)
+
+
 def test_the_act_of_a_second_officer_appears_and_a_late_one_is_told_so(room: WatchRoom, open_as: Opened) -> None:
     """Two at one alarm: each sees what the other did, and what does not fit any more is refused in words."""
     code = room.enterprise("two-1")

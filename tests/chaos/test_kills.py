@@ -147,7 +147,7 @@ def test_a_few_kills_lose_and_double_nothing(run_of: Callable[[float], UpRun]) -
 @pytest.mark.long
 def test_kills_of_every_kind_lose_and_double_nothing(run_of: Callable[[float], UpRun]) -> None:
     """The long form: twenty kills at random, each failpoint, PostgreSQL five times, a hundred cuts, a stepped clock."""
-    run = run_of(900.0)
+    run = run_of(1500.0)
     run.live(15.0, 20.0)
     deeds: list[Callable[[], None]] = [run.kill] * 20 + [run.kill_postgres] * 5 + [run.end_backend] * 10
     deeds += [lambda: run.cut(10)] * 10 + [run.step_clock]

@@ -117,6 +117,37 @@ def test_the_running_dispatcher_is_woken_by_a_row(dsn: str, log: PostgresLogWrit
     assert entries(dsn) == [ResetAsked("c1", "k", 3, "ann")]
 
 
+def test_what_an_import_asks_for_enters_by_and_by_on_one_call_and_a_stop_ends_it_between(
+    dsn: str, log: PostgresLogWriter
+) -> None:
+    """Nobody rings again for the second handful; and a stop does not wait for the last of a hundred thousand."""
+    facts = [DeviceFacts("shop-1", f"d{number:03}") for number in range(300)]
+    stop, half = threading.Event(), threading.Event()
+
+    class Watched:
+        def append(self, payloads: Any, alongside: Any = None) -> int:
+            last = log.append(payloads, alongside)
+            if last >= 150 and not half.is_set():
+                half.set()
+                stop.set()
+            return last
+
+    offer(dsn, *(encode(one) for one in facts))
+    for until_end in (half, threading.Event()):
+        thread = threading.Thread(target=ControlDispatcher(dsn, Watched()).run, args=(stop,))
+        thread.start()
+        if until_end is not half:
+            while log.head < len(facts):
+                assert log.tail.wait(log.head, 20.0)
+            stop.set()
+        thread.join(20.0)
+        assert not thread.is_alive()
+        if until_end is half:
+            assert 150 <= log.head < 300
+        stop.clear()
+    assert entries(dsn) == facts
+
+
 def test_lost_packets_lose_and_double_no_row(dsn: str) -> None:
     """Row and entry are marked in one commit."""
     rng = Random(5)

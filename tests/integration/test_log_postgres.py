@@ -126,6 +126,15 @@ def test_rows_alongside_share_the_commit(dsn: str) -> None:
     assert ticks(dsn) == [1, 3]
 
 
+def test_many_entries_of_one_call_are_one_commit_also_where_their_numbers_grow_wider(dsn: str) -> None:
+    """PostgreSQL is handed the numbers as an array, of the narrowest kind that they fit."""
+    with PostgresLogWriter(dsn) as writer:
+        for first in range(1, 40_001, 8_000):
+            assert writer.append([Tick(us) for us in range(first, first + 8_000)]) == first + 7_999
+        assert writer.settled == 0
+    assert ticks(dsn) == list(range(1, 40_001))
+
+
 def test_alongside_may_read_what_it_needs(dsn: str) -> None:
     """A fetch inside the pipeline must not commit half of it."""
     def look(cursor: psycopg.Cursor[tuple[int]], last: int) -> None:

@@ -62,14 +62,20 @@ def entry(act: str, said: str) -> Entry:
             said_of(
                 structs.replace(LI, role=Role.OWNER, districts=(), enterprises=("shop-1",), disabled=True), LI, True
             ),
-            "角色：单位负责人；区域：无；单位：shop-1；停用；新密码",
-            "role: Owner; districts: none; enterprises: shop-1; closed; a new password",
+            "角色：单位负责人；区域：不再列出；单位：shop-1；停用；新密码",
+            "role: Owner; districts: no longer listed; enterprises: shop-1; closed; a new password",
         ),
         (
             "change_account",
             said_of(structs.replace(LI, name="Bo", phone="+8613800000000"), structs.replace(LI, disabled=True)),
             "重新启用；新姓名；新电话号码",
             "opened again; a new name; a new phone number",
+        ),
+        (
+            "change_account",
+            said_of(structs.replace(LI, districts=()), LI),
+            "区域：不再列出；可见全部",
+            "districts: no longer listed; sees everything",
         ),
         ("change_language", "language=en", "语言：英文", "language: English"),
         ("log_in", "locked for 60 s", "锁定 60 秒", "locked for 60 s"),

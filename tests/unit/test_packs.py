@@ -105,7 +105,7 @@ def test_no_statistics_alone_page(default: RulePack) -> None:
 
 
 def test_every_rule_names_its_source_and_claims_no_certificate(default: RulePack) -> None:
-    for rule in default.rules:
+    for rule in (*default.rules, *(override.rule for override in default.overrides)):
         assert rule.source, rule.id
         assert "certified to" not in rule.source and "compl" not in rule.source
         assert not {claim for claim in ("符合", "通过", "认证") if claim in rule.source_zh}

@@ -84,13 +84,15 @@ def activate(file: File, data: Data = None, json: Json = False) -> None:
     pack = load_pack(file)
     dsn = connect_dsn(data)
     asking = activation.ask_to_activate(dsn, pack)
-    until = time.monotonic() + LOGGED_WITHIN_S
-    entries = activation.entries_of(dsn, asking)
-    while entries is None and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY_S)
-        entries = activation.entries_of(dsn, asking)
-    if entries is None:
-        raise ServiceAway("tocsin", "the pack waits to be taken into the log.", mend="Is `tocsin up` running?")
+    moved, ahead = time.monotonic(), activation.ahead_of(dsn, asking)
+    with Console(stderr=True).status("") as status:
+        while (entries := activation.entries_of(dsn, asking)) is None:
+            if ahead and (left := activation.ahead_of(dsn, asking)) != ahead:
+                moved, ahead = time.monotonic(), left
+            if time.monotonic() > moved + LOGGED_WITHIN_S:
+                raise ServiceAway("tocsin", "the pack waits to be taken into the log.", mend="Is `tocsin up` running?")
+            status.update(f"waits behind {ahead:,} others, such as the devices of an import" if ahead else "waits")
+            time.sleep(_LOOK_EVERY_S)
     if json:
         _print_json({"version": pack.version, "entries": entries})
     else:
