@@ -251,9 +251,13 @@ def judged(dsn: str, enterprises: str, count: int) -> dict[str, float]:
 
 
 def _settle(dsn: str) -> None:
-    """Until the risk of all who were just imported is known: the first minute of a house is not its life."""
+    """Until all that was just imported is known to engine and risk: the first minutes of a house are not its life."""
+    waits = """
+        SELECT EXISTS (SELECT FROM risk_inbox)
+            OR EXISTS (SELECT FROM control_outbox WHERE logged_number IS NULL AND refused IS NULL)
+    """
     with psycopg.connect(dsn, autocommit=True) as connection:
-        while connection.execute("SELECT EXISTS (SELECT FROM risk_inbox)").fetchone() == (True,):
+        while connection.execute(waits).fetchone() == (True,):
             time.sleep(0.5)
 
 
